@@ -1,0 +1,3 @@
+//! caslb: the controller of an XDP load balancer.
+
+pub mod config;
