@@ -1,0 +1,60 @@
+//! Which service a packet is for, and which slot of its table the flow has.
+
+use crate::{
+    engine::Node,
+    environment::Environment,
+    hash,
+    layout::{Endpoint4, HashKind, Method, NO_BLOCK},
+    parse::{Header4, Transport},
+    verdict::Reason,
+};
+
+/// A service that a packet is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its id.
+    pub id: u32,
+    /// What happens to its packets.
+    pub method: Method,
+    /// Position of the flow's slot in the slots map.
+    pub position: u32,
+}
+
+/// The service of a packet; `None` when its destination is none.
+#[inline(always)]
+pub fn find4<E: Environment>(world: &E, ip: &Header4, transport: &Transport) -> Option<u32> {
+    world.service_id4(&Endpoint4::from_raw(
+        ip.dst,
+        transport.dst_port(),
+        ip.protocol,
+    ))
+}
+
+/// Slot and method of a packet for the service `id`.
+#[inline(always)]
+pub fn target4<E: Environment>(
+    world: &E,
+    node: &Node,
+    id: u32,
+    ip: &Header4,
+    transport: &Transport,
+) -> Result<Target, Reason> {
+    let record = world.service(id).ok_or(Reason::Defect)?;
+    let (block, method) = (record.block(), record.method());
+    if block == NO_BLOCK {
+        return Err(Reason::NoServer);
+    }
+    let hash = match method.hash {
+        HashKind::Flow => hash::flow4(node.key, ip.src, ip.dst, transport.ports, ip.protocol),
+        HashKind::Client => hash::client4(node.key, ip.src),
+    };
+    // A block number comes from the controller, which never names a block beyond the map; the map checks the bound.
+    let position = block
+        .wrapping_mul(node.slots)
+        .wrapping_add(hash::slot(hash, node.slots));
+    Ok(Target {
+        id,
+        method,
+        position,
+    })
+}
