@@ -21,10 +21,7 @@ const TTL: u8 = 64;
 #[inline(always)]
 pub fn arp<F: Frame + ?Sized, E: Environment>(frame: &mut F, world: &E, own: Mac) -> Option<()> {
     let mut packet = Arp(frame.window(wire::ETHERNET)?);
-    if !packet.is_ipv4_over_ethernet()
-        || packet.operation() != 1
-        || packet.sender() == packet.target()
-    {
+    if !packet.is_ipv4_over_ethernet() || packet.operation() != 1 || packet.sender() == packet.target() {
         return None;
     }
     if !world.vip4(packet.target())?.load().announced {
@@ -51,9 +48,7 @@ pub fn echo4<F: Frame + ?Sized, E: Environment>(
     if payload_length < wire::ICMP_ECHO {
         return Err(Reason::Truncated);
     }
-    let mut icmp = frame
-        .window::<{ wire::ICMP_ECHO }>(ip.payload)
-        .ok_or(Reason::Truncated)?;
+    let mut icmp = frame.window::<{ wire::ICMP_ECHO }>(ip.payload).ok_or(Reason::Truncated)?;
     if icmp.byte(0) != wire::ICMP_ECHO_REQUEST || icmp.byte(1) != 0 {
         return Err(Reason::IcmpIgnored);
     }
@@ -65,9 +60,7 @@ pub fn echo4<F: Frame + ?Sized, E: Environment>(
     }
     let before = icmp.raw16(0);
     icmp.set_byte(0, wire::ICMP_ECHO_REPLY);
-    let checksum = Difference::new()
-        .word(before, icmp.raw16(0))
-        .apply(icmp.raw16(2));
+    let checksum = Difference::new().word(before, icmp.raw16(0)).apply(icmp.raw16(2));
     icmp.set_raw16(2, checksum);
 
     let mut header = Ipv4(frame.window(ip.start).ok_or(Reason::Truncated)?);
@@ -76,9 +69,7 @@ pub fn echo4<F: Frame + ?Sized, E: Environment>(
     header.set_dst(ip.src);
     let before = header.ttl_word();
     header.set_ttl(TTL);
-    let checksum = Difference::new()
-        .word(before, header.ttl_word())
-        .apply(header.checksum());
+    let checksum = Difference::new().word(before, header.ttl_word()).apply(header.checksum());
     header.set_checksum(checksum);
 
     let mut ethernet = Ethernet(frame.window(0).ok_or(Reason::Truncated)?);

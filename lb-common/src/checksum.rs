@@ -63,10 +63,7 @@ impl Difference {
 /// Adds the carries back in until 16 bits are left. Every caller adds at most a handful of 32-bit words, so the sum
 /// has at most 35 bits: after the first line at most 33, then 17, 17, and 16.
 #[inline(always)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the four lines before leave 16 bits"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the four lines before leave 16 bits")]
 const fn fold(mut sum: u64) -> u16 {
     sum = (sum & 0xffff_ffff) + (sum >> 32);
     sum = (sum & 0xffff) + (sum >> 16);
@@ -96,19 +93,14 @@ mod tests {
     #[test]
     fn the_example_of_rfc_1624_does_not_give_the_wrong_zero() {
         // Section 4: HC = 0xDD2F, m = 0x5555, m' = 0x3285 gives 0x0000, where RFC 1141 gave 0xFFFF.
-        let checksum = Difference::new()
-            .word(0x5555u16.to_be(), 0x3285u16.to_be())
-            .apply(0xdd2f_u16.to_be());
+        let checksum = Difference::new().word(0x5555u16.to_be(), 0x3285u16.to_be()).apply(0xdd2f_u16.to_be());
         assert_eq!(checksum, 0x0000);
     }
 
     #[test]
     fn udp_zero_means_no_checksum_both_ways() {
         assert_eq!(Difference::new().word(1, 2).apply_udp(0), 0);
-        assert_eq!(
-            Difference::new().word(0x5555, 0x3285).apply_udp(0xdd2f),
-            0xffff
-        );
+        assert_eq!(Difference::new().word(0x5555, 0x3285).apply_udp(0xdd2f), 0xffff);
     }
 
     proptest! {

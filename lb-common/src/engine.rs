@@ -49,13 +49,7 @@ pub struct Decision {
 
 impl Decision {
     /// A packet that is none of caslb's business.
-    const NOT_OURS: Self = Self {
-        verdict: Verdict::Pass,
-        service: NO_SERVICE,
-        position: 0,
-        server: 0,
-        reason: None,
-    };
+    const NOT_OURS: Self = Self { verdict: Verdict::Pass, service: NO_SERVICE, position: 0, server: 0, reason: None };
 }
 
 /// Why a packet for a VIP was not steered.
@@ -69,11 +63,7 @@ pub struct Refusal {
 
 /// Decides about `frame` and rewrites it accordingly.
 #[inline(always)]
-pub fn process<F: Frame + ?Sized, E: Environment>(
-    frame: &mut F,
-    world: &E,
-    node: &Node,
-) -> Decision {
+pub fn process<F: Frame + ?Sized, E: Environment>(frame: &mut F, world: &E, node: &Node) -> Decision {
     match try_process(frame, world, node) {
         Ok(decision) => decision,
         Err(Refusal { service, reason }) => {
@@ -83,23 +73,13 @@ pub fn process<F: Frame + ?Sized, E: Environment>(
                 Action::Pass => Verdict::Pass,
                 Action::Drop => Verdict::Drop,
             };
-            Decision {
-                verdict,
-                service,
-                position: 0,
-                server: 0,
-                reason: Some(reason),
-            }
+            Decision { verdict, service, position: 0, server: 0, reason: Some(reason) }
         }
     }
 }
 
 #[inline(always)]
-fn try_process<F: Frame + ?Sized, E: Environment>(
-    frame: &mut F,
-    world: &E,
-    node: &Node,
-) -> Result<Decision, Refusal> {
+fn try_process<F: Frame + ?Sized, E: Environment>(frame: &mut F, world: &E, node: &Node) -> Result<Decision, Refusal> {
     let Some(window) = frame.window(0) else {
         return Ok(Decision::NOT_OURS);
     };
@@ -107,25 +87,16 @@ fn try_process<F: Frame + ?Sized, E: Environment>(
     let to_us = ethernet.dst() == node.mac;
     match ethernet.ethertype() {
         wire::ETHERTYPE_IPV4 if to_us => ipv4(frame, world, node),
-        wire::ETHERTYPE_ARP if to_us || ethernet.dst().is_group() => {
-            match answer::arp(frame, world, node.mac) {
-                Some(()) => Err(Refusal {
-                    service: NO_SERVICE,
-                    reason: Reason::ArpAnswered,
-                }),
-                None => Ok(Decision::NOT_OURS),
-            }
-        }
+        wire::ETHERTYPE_ARP if to_us || ethernet.dst().is_group() => match answer::arp(frame, world, node.mac) {
+            Some(()) => Err(Refusal { service: NO_SERVICE, reason: Reason::ArpAnswered }),
+            None => Ok(Decision::NOT_OURS),
+        },
         _ => Ok(Decision::NOT_OURS),
     }
 }
 
 #[inline(always)]
-fn ipv4<F: Frame + ?Sized, E: Environment>(
-    frame: &mut F,
-    world: &E,
-    node: &Node,
-) -> Result<Decision, Refusal> {
+fn ipv4<F: Frame + ?Sized, E: Environment>(frame: &mut F, world: &E, node: &Node) -> Result<Decision, Refusal> {
     let ip = match parse::header4(frame, wire::ETHERNET) {
         Some(Ok(ip)) => ip,
         Some(Err(flaw)) => return flawed(world, flaw.dst, flaw.reason),
@@ -139,21 +110,11 @@ fn ipv4<F: Frame + ?Sized, E: Environment>(
         Err(reason) => return flawed(world, ip.dst, reason),
     };
     if let Some(id) = service::find4(world, &ip, &transport) {
-        return steer(frame, world, node, id, &ip, &transport).map_err(|reason| Refusal {
-            service: id,
-            reason,
-        });
+        return steer(frame, world, node, id, &ip, &transport).map_err(|reason| Refusal { service: id, reason });
     }
     if let Some(vip) = world.vip4(ip.dst) {
-        let reason = if vip.load().pass_unknown {
-            Reason::UnknownPassed
-        } else {
-            Reason::UnknownPort
-        };
-        return Err(Refusal {
-            service: NO_SERVICE,
-            reason,
-        });
+        let reason = if vip.load().pass_unknown { Reason::UnknownPassed } else { Reason::UnknownPort };
+        return Err(Refusal { service: NO_SERVICE, reason });
     }
     if node.nat
         && let Some(result) = reply::handle4(frame, world, &ip, &transport, node.ifindex)
@@ -167,10 +128,7 @@ fn ipv4<F: Frame + ?Sized, E: Environment>(
 #[inline(always)]
 fn flawed<E: Environment>(world: &E, dst: u32, reason: Reason) -> Result<Decision, Refusal> {
     match world.vip4(dst) {
-        Some(_) => Err(Refusal {
-            service: NO_SERVICE,
-            reason,
-        }),
+        Some(_) => Err(Refusal { service: NO_SERVICE, reason }),
         None => Ok(Decision::NOT_OURS),
     }
 }
@@ -196,10 +154,7 @@ fn other_protocol<F: Frame + ?Sized, E: Environment>(
     } else {
         Reason::UnknownProtocol
     };
-    Err(Refusal {
-        service: NO_SERVICE,
-        reason,
-    })
+    Err(Refusal { service: NO_SERVICE, reason })
 }
 
 /// Steers a packet for the service `id` to the server of its slot.
@@ -225,14 +180,8 @@ fn steer<F: Frame + ?Sized, E: Environment>(
             if ip.ttl <= 1 {
                 return Err(Reason::TtlExpired);
             }
-            let vip = Socket4 {
-                address: ip.dst,
-                port: transport.dst_port(),
-            };
-            let new = Socket4 {
-                address: record.address4(),
-                port: target.method.server_port,
-            };
+            let vip = Socket4 { address: ip.dst, port: transport.dst_port() };
+            let new = Socket4 { address: record.address4(), port: target.method.server_port };
             if transport.opens {
                 let ports = u32::from(transport.src_port()) | u32::from(new.port) << 16;
                 world.forget_direct4(&Direct4::from_raw(ip.src, new.address, ports));
@@ -242,16 +191,6 @@ fn steer<F: Frame + ?Sized, E: Environment>(
     }
     rewrite::link(frame, path.dst, path.src)?;
     world.count_steered(id, record.ordinal(), bytes);
-    let verdict = if path.ifindex == node.ifindex {
-        Verdict::Transmit
-    } else {
-        Verdict::Redirect(path.ifindex)
-    };
-    Ok(Decision {
-        verdict,
-        service: id,
-        position: target.position,
-        server,
-        reason: None,
-    })
+    let verdict = if path.ifindex == node.ifindex { Verdict::Transmit } else { Verdict::Redirect(path.ifindex) };
+    Ok(Decision { verdict, service: id, position: target.position, server, reason: None })
 }

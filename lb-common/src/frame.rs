@@ -24,9 +24,7 @@ impl Frame for [u8] {
     }
 
     fn window<const N: usize>(&mut self, offset: usize) -> Option<Window<'_, N>> {
-        self.get_mut(offset..)?
-            .first_chunk_mut::<N>()
-            .map(Window::new)
+        self.get_mut(offset..)?.first_chunk_mut::<N>().map(Window::new)
     }
 }
 
@@ -53,13 +51,7 @@ macro_rules! access {
         fn $store(&mut self, at: usize, value: $word) {
             assert!(at + size_of::<$word>() <= N);
             // SAFETY: as for the load.
-            unsafe {
-                self.0
-                    .as_mut_ptr()
-                    .wrapping_add(at)
-                    .cast::<$word>()
-                    .write(value)
-            }
+            unsafe { self.0.as_mut_ptr().wrapping_add(at).cast::<$word>().write(value) }
         }
     };
 }
@@ -161,10 +153,7 @@ mod tests {
         assert!(bytes[..].window::<4>(1).is_some());
         assert!(bytes[..].window::<4>(2).is_none());
         assert!(bytes[..].window::<1>(usize::MAX).is_none());
-        assert_eq!(
-            bytes[..].window::<2>(3).map(|window| window.be16(0)),
-            Some(0x0405)
-        );
+        assert_eq!(bytes[..].window::<2>(3).map(|window| window.be16(0)), Some(0x0405));
     }
 
     #[test]

@@ -63,13 +63,7 @@ mod tests {
 
     #[test]
     fn the_layout_is_frozen() {
-        let flow = flow4(
-            KEY,
-            address([192, 0, 2, 1]),
-            address([10, 1, 0, 100]),
-            ports(40000, 443),
-            6,
-        );
+        let flow = flow4(KEY, address([192, 0, 2, 1]), address([10, 1, 0, 100]), ports(40000, 443), 6);
         assert_eq!((flow, client4(KEY, address([192, 0, 2, 1]))), GOLDEN);
     }
 
@@ -87,10 +81,7 @@ mod tests {
     fn deviation(counts: &[u32]) -> f64 {
         let bins = f64::from(u32::try_from(counts.len()).unwrap());
         let expected = f64::from(counts.iter().sum::<u32>()) / bins;
-        let chi: f64 = counts
-            .iter()
-            .map(|&count| (f64::from(count) - expected).powi(2) / expected)
-            .sum();
+        let chi: f64 = counts.iter().map(|&count| (f64::from(count) - expected).powi(2) / expected).sum();
         (chi - (bins - 1.0)) / (2.0 * (bins - 1.0)).sqrt()
     }
 
@@ -98,13 +89,7 @@ mod tests {
     fn one_client_with_consecutive_ports_spreads_evenly() {
         let mut counts = vec![0; 251];
         for port in 1024..=65_535 {
-            let hash = flow4(
-                KEY,
-                address([192, 0, 2, 1]),
-                address([10, 1, 0, 100]),
-                ports(port, 443),
-                6,
-            );
+            let hash = flow4(KEY, address([192, 0, 2, 1]), address([10, 1, 0, 100]), ports(port, 443), 6);
             counts[slot(hash, 251) as usize] += 1;
         }
         assert!(deviation(&counts).abs() < 5.0, "{}", deviation(&counts));
@@ -116,11 +101,7 @@ mod tests {
             let mut counts = vec![0; 251];
             for client in 0..100_000u32 {
                 let src = (0x0a00_0000 + client).to_be();
-                let hash = if by_flow {
-                    flow4(KEY, src, 7, ports(50_000, 443), 6)
-                } else {
-                    client4(KEY, src)
-                };
+                let hash = if by_flow { flow4(KEY, src, 7, ports(50_000, 443), 6) } else { client4(KEY, src) };
                 counts[slot(hash, 251) as usize] += 1;
             }
             assert!(deviation(&counts).abs() < 5.0, "{}", deviation(&counts));
@@ -150,10 +131,7 @@ mod tests {
                 }
             }
             for (out, &count) in flips.iter().enumerate() {
-                assert!(
-                    (1600..2400).contains(&count),
-                    "input bit {bit} flips output bit {out} {count} times of 4000"
-                );
+                assert!((1600..2400).contains(&count), "input bit {bit} flips output bit {out} {count} times of 4000");
             }
         }
     }

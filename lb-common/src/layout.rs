@@ -24,6 +24,20 @@ pub const NO_SERVICE: u32 = 0;
 /// Block number of a service that has no table and steers nothing.
 pub const NO_BLOCK: u32 = u32::MAX;
 
+/// Positions in the map of facts about the other maps.
+pub mod meta {
+    /// Words of the map.
+    pub const WORDS: u32 = 8;
+    /// Slots of each table; 0 while the maps are not complete.
+    pub const SLOTS: usize = 0;
+    /// Counters reserved for each service.
+    pub const COUNTER_STRIDE: usize = 1;
+    /// First half of the key of the flow hash.
+    pub const HASH_KEY_0: usize = 2;
+    /// Second half of the key of the flow hash.
+    pub const HASH_KEY_1: usize = 3;
+}
+
 /// One 64-bit word of a record, read and written whole.
 #[derive(Debug, Default)]
 #[repr(transparent)]
@@ -68,43 +82,23 @@ impl Endpoint4 {
     /// From values in frame order, as a packet has them.
     #[inline(always)]
     pub const fn from_raw(address: u32, port: u16, protocol: u8) -> Self {
-        Self {
-            address: address.to_le_bytes(),
-            port: port.to_le_bytes(),
-            protocol,
-            zero: 0,
-        }
+        Self { address: address.to_le_bytes(), port: port.to_le_bytes(), protocol, zero: 0 }
     }
 
     /// From values as people write them.
     pub const fn new(address: [u8; 4], port: u16, protocol: u8) -> Self {
-        Self {
-            address,
-            port: port.to_be_bytes(),
-            protocol,
-            zero: 0,
-        }
+        Self { address, port: port.to_be_bytes(), protocol, zero: 0 }
     }
 
     /// As the map holds it.
     pub const fn to_bytes(self) -> [u8; 8] {
-        let Self {
-            address: [a, b, c, d],
-            port: [e, f],
-            protocol,
-            zero,
-        } = self;
+        let Self { address: [a, b, c, d], port: [e, f], protocol, zero } = self;
         [a, b, c, d, e, f, protocol, zero]
     }
 
     /// From what the map holds.
     pub const fn from_bytes([a, b, c, d, e, f, protocol, zero]: [u8; 8]) -> Self {
-        Self {
-            address: [a, b, c, d],
-            port: [e, f],
-            protocol,
-            zero,
-        }
+        Self { address: [a, b, c, d], port: [e, f], protocol, zero }
     }
 
     /// The address.
@@ -138,12 +132,7 @@ impl Direct4 {
     /// From values in frame order; `ports` as they stand in a packet from the client.
     #[inline(always)]
     pub const fn from_raw(client: u32, server: u32, ports: u32) -> Self {
-        Self {
-            client,
-            server,
-            ports,
-            zero: 0,
-        }
+        Self { client, server, ports, zero: 0 }
     }
 }
 
@@ -181,12 +170,7 @@ pub struct Method {
 impl Method {
     #[inline(always)]
     const fn to_word(self) -> u64 {
-        let Self {
-            mode,
-            hash,
-            port,
-            server_port,
-        } = self;
+        let Self { mode, hash, port, server_port } = self;
         let mode = match mode {
             Mode::Dsr => 0,
             Mode::Nat => 1,
@@ -199,10 +183,7 @@ impl Method {
     }
 
     #[inline(always)]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "fields are cut out of the word"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "fields are cut out of the word")]
     const fn from_word(word: u64) -> Self {
         Self {
             mode: match word as u8 {
@@ -242,12 +223,7 @@ pub struct ServiceRecord([Word; 8]);
 impl ServiceRecord {
     /// Writes all of it. The block comes last, so that a service that was not in use begins to steer when it is whole.
     pub fn store(&self, service: &Service) {
-        let Service {
-            block,
-            method,
-            vip4,
-            vip6,
-        } = *service;
+        let Service { block, method, vip4, vip6 } = *service;
         let (high, low) = halves(vip6);
         self.0[1].set(method.to_word());
         self.0[2].set(u64::from(vip4));
@@ -264,12 +240,7 @@ impl ServiceRecord {
     /// Reads all of it.
     pub fn load(&self) -> Service {
         let vip6 = join(self.0[3].get(), self.0[4].get());
-        Service {
-            block: self.block(),
-            method: self.method(),
-            vip4: self.vip4(),
-            vip6,
-        }
+        Service { block: self.block(), method: self.method(), vip4: self.vip4(), vip6 }
     }
 
     /// The block.
@@ -287,10 +258,7 @@ impl ServiceRecord {
 
     /// The IPv4 VIP in frame order.
     #[inline(always)]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the address is the low half"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the address is the low half")]
     pub fn vip4(&self) -> u32 {
         self.0[2].get() as u32
     }
@@ -311,12 +279,7 @@ pub struct Path {
 
 impl Path {
     /// No way to the server.
-    pub const NONE: Self = Self {
-        ifindex: 0,
-        dst: Mac::from_raw(0),
-        src: Mac::from_raw(0),
-        mtu: 0,
-    };
+    pub const NONE: Self = Self { ifindex: 0, dst: Mac::from_raw(0), src: Mac::from_raw(0), mtu: 0 };
 }
 
 /// One server.
@@ -346,13 +309,7 @@ pub struct ServerRecord([Word; 8]);
 impl ServerRecord {
     /// Writes all of it.
     pub fn store(&self, server: &Server) {
-        let Server {
-            ordinal,
-            address4,
-            address6,
-            path4,
-            path6,
-        } = *server;
+        let Server { ordinal, address4, address6, path4, path6 } = *server;
         let (high, low) = halves(address6);
         let source = |path: &Path| path.src.raw() | u64::from(path.mtu) << 48;
         self.0[0].set(u64::from(ordinal) | u64::from(address4) << 32);
@@ -385,10 +342,7 @@ impl ServerRecord {
 
     /// Position in its array.
     #[inline(always)]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the ordinal is the low 16 bits"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the ordinal is the low 16 bits")]
     pub fn ordinal(&self) -> u16 {
         self.0[0].get() as u16
     }
@@ -430,22 +384,15 @@ pub struct VipRecord(Word);
 impl VipRecord {
     /// Writes it.
     pub fn store(&self, vip: Vip) {
-        let Vip {
-            announced,
-            pass_unknown,
-        } = vip;
-        self.0
-            .set(u64::from(announced) | u64::from(pass_unknown) << 1);
+        let Vip { announced, pass_unknown } = vip;
+        self.0.set(u64::from(announced) | u64::from(pass_unknown) << 1);
     }
 
     /// Reads it.
     #[inline(always)]
     pub fn load(&self) -> Vip {
         let word = self.0.get();
-        Vip {
-            announced: word & 1 != 0,
-            pass_unknown: word & 2 != 0,
-        }
+        Vip { announced: word & 1 != 0, pass_unknown: word & 2 != 0 }
     }
 }
 
@@ -473,10 +420,7 @@ impl Label {
 
     /// Cuts names that are too long; validated ones (63 and 253 bytes) never are.
     pub fn new(array: &str, name: &str) -> Self {
-        let mut label = Self {
-            array: [0; 64],
-            name: [0; 256],
-        };
+        let mut label = Self { array: [0; 64], name: [0; 256] };
         for (to, from) in label.array[..63].iter_mut().zip(array.bytes()) {
             *to = from;
         }
@@ -488,10 +432,7 @@ impl Label {
 
     /// From what the map holds.
     pub fn from_bytes(bytes: &[u8; Self::SIZE]) -> Self {
-        let mut label = Self {
-            array: [0; 64],
-            name: [0; 256],
-        };
+        let mut label = Self { array: [0; 64], name: [0; 256] };
         label.array.copy_from_slice(&bytes[..64]);
         label.name.copy_from_slice(&bytes[64..]);
         label
@@ -537,38 +478,17 @@ mod tests {
 
     #[test]
     fn records_come_back_as_they_were_stored() {
-        let path = |n| Path {
-            ifindex: n,
-            dst: Mac::new([2, 0, 0, 0, 0, 1]),
-            src: Mac::new([0xfe; 6]),
-            mtu: 9000,
-        };
+        let path = |n| Path { ifindex: n, dst: Mac::new([2, 0, 0, 0, 0, 1]), src: Mac::new([0xfe; 6]), mtu: 9000 };
         let mut address6 = [0; 16];
         address6[0] = 0x20;
         address6[15] = 0x11;
-        let server = Server {
-            ordinal: 513,
-            address4: 0x0b00_010a,
-            address6,
-            path4: path(7),
-            path6: path(u32::MAX),
-        };
+        let server = Server { ordinal: 513, address4: 0x0b00_010a, address6, path4: path(7), path6: path(u32::MAX) };
         let record = ServerRecord::default();
         record.store(&server);
         assert_eq!(record.load(), server);
 
-        let method = Method {
-            mode: Mode::Nat,
-            hash: HashKind::Client,
-            port: 443u16.to_be(),
-            server_port: 8443,
-        };
-        let service = Service {
-            block: 12,
-            method,
-            vip4: 0x6400_010a,
-            vip6: address6,
-        };
+        let method = Method { mode: Mode::Nat, hash: HashKind::Client, port: 443u16.to_be(), server_port: 8443 };
+        let service = Service { block: 12, method, vip4: 0x6400_010a, vip6: address6 };
         let record = ServiceRecord::default();
         record.store(&service);
         assert_eq!(record.load(), service);
@@ -576,20 +496,9 @@ mod tests {
         assert_eq!(record.block(), NO_BLOCK);
 
         let record = VipRecord::default();
-        for (announced, pass_unknown) in
-            [(false, true), (true, false), (true, true), (false, false)]
-        {
-            record.store(Vip {
-                announced,
-                pass_unknown,
-            });
-            assert_eq!(
-                record.load(),
-                Vip {
-                    announced,
-                    pass_unknown
-                }
-            );
+        for (announced, pass_unknown) in [(false, true), (true, false), (true, true), (false, false)] {
+            record.store(Vip { announced, pass_unknown });
+            assert_eq!(record.load(), Vip { announced, pass_unknown });
         }
     }
 
@@ -600,40 +509,21 @@ mod tests {
         assert_eq!(written, seen);
         assert_eq!(written.to_bytes(), [10, 1, 0, 100, 0x01, 0xbb, 6, 0]);
         assert_eq!(Endpoint4::from_bytes(written.to_bytes()), written);
-        assert_eq!(
-            (written.address(), written.port(), written.protocol()),
-            ([10, 1, 0, 100], 443, 6)
-        );
+        assert_eq!((written.address(), written.port(), written.protocol()), ([10, 1, 0, 100], 443, 6));
     }
 
     #[test]
     fn the_layout_in_memory_is_frozen() {
-        assert_eq!(
-            (size_of::<ServiceRecord>(), size_of::<ServerRecord>()),
-            (64, 64)
-        );
-        assert_eq!(
-            (
-                size_of::<VipRecord>(),
-                size_of::<Counter>(),
-                size_of::<Label>()
-            ),
-            (8, 16, Label::SIZE)
-        );
+        assert_eq!((size_of::<ServiceRecord>(), size_of::<ServerRecord>()), (64, 64));
+        assert_eq!((size_of::<VipRecord>(), size_of::<Counter>(), size_of::<Label>()), (8, 16, Label::SIZE));
         assert_eq!((size_of::<Endpoint4>(), size_of::<Direct4>()), (8, 16));
     }
 
     #[test]
     fn labels_carry_the_longest_names_and_refuse_what_is_not_text() {
-        let (array, name) = (
-            std::string::String::from("a").repeat(63),
-            std::string::String::from("n").repeat(253),
-        );
+        let (array, name) = (std::string::String::from("a").repeat(63), std::string::String::from("n").repeat(253));
         let label = Label::from_bytes(&Label::new(&array, &name).to_bytes());
-        assert_eq!(
-            (label.array(), label.name()),
-            (Some(array.as_str()), Some(name.as_str()))
-        );
+        assert_eq!((label.array(), label.name()), (Some(array.as_str()), Some(name.as_str())));
         assert_eq!(Label::from_bytes(&[0xff; Label::SIZE]).name(), None);
     }
 }

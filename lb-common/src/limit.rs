@@ -14,11 +14,7 @@ pub const ECHO_BURST: u64 = 200;
 pub const fn admit(due: u64, now: u64, per_second: u64, burst: u64) -> Option<u64> {
     let interval = 1_000_000_000 / per_second;
     let due = if due > now { due } else { now };
-    if due - now >= interval * burst {
-        None
-    } else {
-        Some(due + interval)
-    }
+    if due - now >= interval * burst { None } else { Some(due + interval) }
 }
 
 #[cfg(test)]
@@ -26,13 +22,7 @@ mod tests {
     use super::*;
 
     fn admitted(due: &mut u64, times: impl Iterator<Item = u64>) -> usize {
-        times
-            .filter(|&now| {
-                admit(*due, now, 100, 20)
-                    .inspect(|&next| *due = next)
-                    .is_some()
-            })
-            .count()
+        times.filter(|&now| admit(*due, now, 100, 20).inspect(|&next| *due = next).is_some()).count()
     }
 
     #[test]
@@ -40,10 +30,7 @@ mod tests {
         let mut due = 0;
         assert_eq!(admitted(&mut due, (0..1000).map(|_| 5_000_000_000)), 20);
         // Ten seconds at ten times the rate: 100 a second pass.
-        let passed = admitted(
-            &mut due,
-            (0..10_000).map(|event| 5_000_000_000 + event * 1_000_000),
-        );
+        let passed = admitted(&mut due, (0..10_000).map(|event| 5_000_000_000 + event * 1_000_000));
         assert!((990..=1001).contains(&passed), "{passed}");
         // After a pause the burst is there again, and no more than that.
         assert_eq!(admitted(&mut due, (0..1000).map(|_| 99_000_000_000)), 20);

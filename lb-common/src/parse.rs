@@ -115,32 +115,22 @@ pub fn transport<F: Frame + ?Sized>(frame: &mut F, ip: &Header4) -> Result<Trans
         if payload_length < wire::TCP {
             return Err(Reason::Truncated);
         }
-        let tcp = frame
-            .window::<{ wire::TCP }>(ip.payload)
-            .ok_or(Reason::Truncated)?;
+        let tcp = frame.window::<{ wire::TCP }>(ip.payload).ok_or(Reason::Truncated)?;
         let offset = usize::from(tcp.byte(12) >> 4) * 4;
         if offset < wire::TCP || offset > payload_length {
             return Err(Reason::BadLength);
         }
-        Ok(Transport {
-            ports: tcp.raw32(0),
-            opens: tcp.byte(13) & (SYN | ACK) == SYN,
-        })
+        Ok(Transport { ports: tcp.raw32(0), opens: tcp.byte(13) & (SYN | ACK) == SYN })
     } else {
         if payload_length < wire::UDP {
             return Err(Reason::Truncated);
         }
-        let udp = frame
-            .window::<{ wire::UDP }>(ip.payload)
-            .ok_or(Reason::Truncated)?;
+        let udp = frame.window::<{ wire::UDP }>(ip.payload).ok_or(Reason::Truncated)?;
         let length = usize::from(udp.be16(4));
         if length < wire::UDP || length > payload_length {
             return Err(Reason::BadLength);
         }
-        Ok(Transport {
-            ports: udp.raw32(0),
-            opens: false,
-        })
+        Ok(Transport { ports: udp.raw32(0), opens: false })
     }
 }
 

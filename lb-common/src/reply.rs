@@ -26,28 +26,15 @@ pub fn handle4<F: Frame + ?Sized, E: Environment>(
     transport: &Transport,
     own_ifindex: u32,
 ) -> Option<Result<Decision, Refusal>> {
-    let Some(service) = world.nat_service_id4(&Endpoint4::from_raw(
-        ip.src,
-        transport.src_port(),
-        ip.protocol,
-    )) else {
+    let Some(service) = world.nat_service_id4(&Endpoint4::from_raw(ip.src, transport.src_port(), ip.protocol)) else {
         if transport.opens
-            && world
-                .nat_service_id4(&Endpoint4::from_raw(
-                    ip.dst,
-                    transport.dst_port(),
-                    ip.protocol,
-                ))
-                .is_some()
+            && world.nat_service_id4(&Endpoint4::from_raw(ip.dst, transport.dst_port(), ip.protocol)).is_some()
         {
             world.remember_direct4(&Direct4::from_raw(ip.src, ip.dst, transport.ports));
         }
         return None;
     };
-    Some(
-        send4(frame, world, ip, transport, own_ifindex, service)
-            .map_err(|reason| Refusal { service, reason }),
-    )
+    Some(send4(frame, world, ip, transport, own_ifindex, service).map_err(|reason| Refusal { service, reason }))
 }
 
 #[inline(always)]
@@ -60,20 +47,12 @@ fn send4<F: Frame + ?Sized, E: Environment>(
     service: u32,
 ) -> Result<Decision, Reason> {
     let record = world.service(service).ok_or(Reason::Defect)?;
-    let vip = Socket4 {
-        address: record.vip4(),
-        port: record.method().port,
-    };
-    let server = Socket4 {
-        address: ip.src,
-        port: transport.src_port(),
-    };
+    let vip = Socket4 { address: record.vip4(), port: record.method().port };
+    let server = Socket4 { address: ip.src, port: transport.src_port() };
 
     // The ports as they stood in the client's SYN.
     let from_client = transport.ports.rotate_left(16);
-    if ip.protocol == wire::PROTOCOL_TCP
-        && world.is_direct4(&Direct4::from_raw(ip.dst, ip.src, from_client))
-    {
+    if ip.protocol == wire::PROTOCOL_TCP && world.is_direct4(&Direct4::from_raw(ip.dst, ip.src, from_client)) {
         return Err(Reason::ReplyDirect);
     }
     let route = world.route4(&RouteQuery4 {
@@ -92,10 +71,7 @@ fn send4<F: Frame + ?Sized, E: Environment>(
     };
     let Some((ifindex, dst, src)) = hop else {
         // The stack takes one from the TTL itself, so it gets one more.
-        let ip = Header4 {
-            ttl: ip.ttl.saturating_add(1),
-            ..*ip
-        };
+        let ip = Header4 { ttl: ip.ttl.saturating_add(1), ..*ip };
         rewrite::translate4(frame, &ip, End::Source, server, vip)?;
         return Err(Reason::ReplyNoNeighbour);
     };
@@ -105,16 +81,6 @@ fn send4<F: Frame + ?Sized, E: Environment>(
     rewrite::translate4(frame, ip, End::Source, server, vip)?;
     rewrite::link(frame, dst, src)?;
     world.count_reason(service, Reason::Replied);
-    let verdict = if ifindex == own_ifindex {
-        Verdict::Transmit
-    } else {
-        Verdict::Redirect(ifindex)
-    };
-    Ok(Decision {
-        verdict,
-        service,
-        server: 0,
-        position: 0,
-        reason: Some(Reason::Replied),
-    })
+    let verdict = if ifindex == own_ifindex { Verdict::Transmit } else { Verdict::Redirect(ifindex) };
+    Ok(Decision { verdict, service, server: 0, position: 0, reason: Some(Reason::Replied) })
 }

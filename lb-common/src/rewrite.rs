@@ -50,9 +50,7 @@ pub fn translate4<F: Frame + ?Sized>(
     let mut header = Ipv4(frame.window(ip.start).ok_or(Reason::Truncated)?);
     let ttl_word = header.ttl_word();
     header.set_ttl(ip.ttl - 1);
-    let checksum = addresses
-        .word(ttl_word, header.ttl_word())
-        .apply(header.checksum());
+    let checksum = addresses.word(ttl_word, header.ttl_word()).apply(header.checksum());
     header.set_checksum(checksum);
     match end {
         End::Source => header.set_src(new.address),
@@ -65,16 +63,12 @@ pub fn translate4<F: Frame + ?Sized>(
         End::Destination => 2,
     };
     if ip.protocol == wire::PROTOCOL_TCP {
-        let mut tcp = frame
-            .window::<{ wire::TCP }>(ip.payload)
-            .ok_or(Reason::Truncated)?;
+        let mut tcp = frame.window::<{ wire::TCP }>(ip.payload).ok_or(Reason::Truncated)?;
         tcp.set_raw16(port_at, new.port);
         let checksum = both.apply(tcp.raw16(16));
         tcp.set_raw16(16, checksum);
     } else {
-        let mut udp = frame
-            .window::<{ wire::UDP }>(ip.payload)
-            .ok_or(Reason::Truncated)?;
+        let mut udp = frame.window::<{ wire::UDP }>(ip.payload).ok_or(Reason::Truncated)?;
         udp.set_raw16(port_at, new.port);
         let checksum = both.apply_udp(udp.raw16(6));
         udp.set_raw16(6, checksum);

@@ -6,6 +6,7 @@ use crate::{
     hash,
     layout::{Endpoint4, HashKind, Method, NO_BLOCK},
     parse::{Header4, Transport},
+    slot,
     verdict::Reason,
 };
 
@@ -23,11 +24,7 @@ pub struct Target {
 /// The service of a packet; `None` when its destination is none.
 #[inline(always)]
 pub fn find4<E: Environment>(world: &E, ip: &Header4, transport: &Transport) -> Option<u32> {
-    world.service_id4(&Endpoint4::from_raw(
-        ip.dst,
-        transport.dst_port(),
-        ip.protocol,
-    ))
+    world.service_id4(&Endpoint4::from_raw(ip.dst, transport.dst_port(), ip.protocol))
 }
 
 /// Slot and method of a packet for the service `id`.
@@ -48,13 +45,6 @@ pub fn target4<E: Environment>(
         HashKind::Flow => hash::flow4(node.key, ip.src, ip.dst, transport.ports, ip.protocol),
         HashKind::Client => hash::client4(node.key, ip.src),
     };
-    // A block number comes from the controller, which never names a block beyond the map; the map checks the bound.
-    let position = block
-        .wrapping_mul(node.slots)
-        .wrapping_add(hash::slot(hash, node.slots));
-    Ok(Target {
-        id,
-        method,
-        position,
-    })
+    let position = slot::position(block, hash::slot(hash, node.slots), node.slots);
+    Ok(Target { id, method, position })
 }

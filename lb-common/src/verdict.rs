@@ -124,11 +124,7 @@ mod tests {
         assert!(Reason::ALL.len() < REASONS_PER_SERVICE as usize);
         for (position, reason) in Reason::ALL.iter().enumerate() {
             assert_eq!(reason.index() as usize, position);
-            assert!(
-                Reason::ALL[..position]
-                    .iter()
-                    .all(|other| other.name() != reason.name())
-            );
+            assert!(Reason::ALL[..position].iter().all(|other| other.name() != reason.name()));
         }
     }
 

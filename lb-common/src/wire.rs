@@ -100,10 +100,7 @@ impl Ethernet<'_> {
     #[inline(always)]
     pub fn set_addresses(&mut self, dst: Mac, src: Mac) {
         self.0.set_raw64(0, dst.0 | src.0 << 48);
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a MAC has 48 bits, 32 of them are left"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "a MAC has 48 bits, 32 of them are left")]
         self.0.set_raw32(8, (src.0 >> 16) as u32);
     }
 }
@@ -256,10 +253,6 @@ mod tests {
         ethernet.set_addresses(dst, src);
         assert_eq!((ethernet.dst(), ethernet.src()), (dst, src));
         assert_eq!(bytes, [2, 0, 0, 0, 0, 1, 6, 5, 4, 3, 2, 1, 0, 0]);
-        assert!(
-            Mac::new([0xff; 6]).is_group()
-                && Mac::new([1, 0, 0x5e, 0, 0, 1]).is_group()
-                && !dst.is_group()
-        );
+        assert!(Mac::new([0xff; 6]).is_group() && Mac::new([1, 0, 0x5e, 0, 0, 1]).is_group() && !dst.is_group());
     }
 }

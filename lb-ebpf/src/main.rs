@@ -22,11 +22,7 @@ use crate::{frame::Packet, world::Kernel};
 #[xdp]
 fn caslb(ctx: XdpContext) -> u32 {
     let mut packet = Packet::new(&ctx);
-    let flow = if constants::log_decisions() {
-        Flow::read(&mut packet)
-    } else {
-        None
-    };
+    let flow = if constants::log_decisions() { Flow::read(&mut packet) } else { None };
     let decision = process(&mut packet, &Kernel::new(&ctx), &constants::node());
     if let Some(flow) = flow {
         flow.log(&ctx, &decision);
@@ -36,9 +32,9 @@ fn caslb(ctx: XdpContext) -> u32 {
         Verdict::Pass => xdp_action::XDP_PASS,
         Verdict::Drop => xdp_action::XDP_DROP,
         // A NIC that is not in the map loses the packet: it has been rewritten, so the stack must not see it.
-        Verdict::Redirect(ifindex) => maps::NICS
-            .redirect(ifindex, u64::from(xdp_action::XDP_DROP))
-            .unwrap_or_else(|action| action),
+        Verdict::Redirect(ifindex) => {
+            maps::NICS.redirect(ifindex, u64::from(xdp_action::XDP_DROP)).unwrap_or_else(|action| action)
+        }
     }
 }
 
@@ -63,20 +59,9 @@ impl Flow {
     }
 
     fn log(&self, ctx: &XdpContext, decision: &Decision) {
-        let Self {
-            src,
-            dst,
-            src_port,
-            dst_port,
-        } = *self;
+        let Self { src, dst, src_port, dst_port } = *self;
         let (src, dst) = (u32::from_be(src), u32::from_be(dst));
-        let Decision {
-            verdict,
-            service,
-            position,
-            server,
-            reason,
-        } = *decision;
+        let Decision { verdict, service, position, server, reason } = *decision;
         let action = match verdict {
             Verdict::Transmit => "transmit",
             Verdict::Redirect(_) => "redirect",

@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use lb_common::{
     layout::{Counter, Direct4, Endpoint4, Label, ServerRecord, ServiceRecord, VipRecord},
-    slot::SlotWord,
+    slot::SlotPair,
 };
 
 /// `BPF_F_MMAPABLE`: user space writes the map like memory.
@@ -21,9 +21,9 @@ pub(crate) static SERVICES4: HashMap<Endpoint4, u32> = HashMap::with_max_entries
 #[map(name = "services")]
 pub(crate) static SERVICES: Array<ServiceRecord> = Array::with_max_entries(1, MMAPABLE);
 
-/// All tables, one block each.
+/// All tables, one block each; two slots a value.
 #[map(name = "slots")]
-pub(crate) static SLOTS: Array<SlotWord> = Array::with_max_entries(1, MMAPABLE);
+pub(crate) static SLOTS: Array<SlotPair> = Array::with_max_entries(1, MMAPABLE);
 
 /// Server id -> server.
 #[map(name = "servers")]
@@ -68,3 +68,7 @@ pub(crate) static SERVER_LABELS: HashMap<u32, Label> = HashMap::with_max_entries
 /// Service id -> array and name. For people who read the maps; the program does not.
 #[map(name = "service_labels")]
 pub(crate) static SERVICE_LABELS: HashMap<u32, Label> = HashMap::with_max_entries(1, 0);
+
+/// What one must know to read the other maps, see `lb_common::layout::meta`. The program does not look at it.
+#[map(name = "meta")]
+pub(crate) static META: Array<u64> = Array::with_max_entries(lb_common::layout::meta::WORDS, MMAPABLE);

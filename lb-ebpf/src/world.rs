@@ -13,7 +13,7 @@ use lb_common::{
     environment::{Route, RouteQuery4},
     layout::{Direct4, Endpoint4, ServerRecord, ServiceRecord, VipRecord},
     limit,
-    slot::SlotWord,
+    slot::{SlotPair, SlotWord},
     verdict::REASONS_PER_SERVICE,
     wire::Mac,
 };
@@ -55,7 +55,7 @@ impl Environment for Kernel<'_> {
 
     #[inline(always)]
     fn slot(&self, position: u32) -> Option<SlotWord> {
-        maps::SLOTS.get(position).copied()
+        Some(maps::SLOTS.get(SlotPair::holding(position))?.get(position))
     }
 
     #[inline(always)]
@@ -106,9 +106,7 @@ impl Environment for Kernel<'_> {
 
     #[inline(always)]
     fn count_reason(&self, service: u32, reason: Reason) {
-        if let Some(counter) =
-            maps::REASONS.get_ptr_mut(service * REASONS_PER_SERVICE + reason.index())
-        {
+        if let Some(counter) = maps::REASONS.get_ptr_mut(service * REASONS_PER_SERVICE + reason.index()) {
             // SAFETY: as in `count_steered`.
             unsafe { *counter += 1 };
         }
@@ -129,11 +127,9 @@ impl Environment for Kernel<'_> {
         // SAFETY: context and parameters are valid, and the length is that of the parameters.
         let result = unsafe { bpf_fib_lookup(self.ctx.as_ptr(), &raw mut params, length, 0) };
         match result as i64 {
-            SUCCESS => Route::Forward {
-                ifindex: params.ifindex,
-                dst: Mac::new(params.dmac),
-                src: Mac::new(params.smac),
-            },
+            SUCCESS => {
+                Route::Forward { ifindex: params.ifindex, dst: Mac::new(params.dmac), src: Mac::new(params.smac) }
+            }
             NO_NEIGHBOUR => Route::NoNeighbour,
             FORWARDING_OFF => Route::ForwardingOff,
             TOO_LARGE => Route::TooLarge,
