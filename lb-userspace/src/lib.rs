@@ -1,3 +1,4 @@
 //! caslb: the controller of an XDP load balancer.
 
 pub mod config;
+pub mod health;
