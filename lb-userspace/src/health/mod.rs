@@ -1,10 +1,11 @@
 //! Health checks: asking a server and saying what it answered.
 //!
-//! A check kind is one file and one [`Probe`]. The scheduler runs the probes on their cadence.
+//! A check kind is one file and one [`Probe`]. [`scheduler`] runs the probes on their cadence and hands every outcome on.
 //! Nothing here counts successes or failures, knows whether a server is up, or decides anything about traffic.
 
 mod failure;
 mod http;
+pub mod scheduler;
 mod tcp;
 #[cfg(test)]
 mod testserver;
