@@ -8,6 +8,7 @@ mod ebpf;
 mod lint;
 mod needs;
 mod progress;
+mod summary;
 mod tally;
 mod test;
 mod toolchain;

@@ -7,6 +7,8 @@
 pub(crate) struct Rung {
     /// The binary's crate and its source file, or the library with "documentation".
     pub(crate) name: String,
+    /// The binary's file, the same in every run of one build; none for documentation.
+    pub(crate) binary: Option<String>,
     pub(crate) passed: u32,
     pub(crate) failed: u32,
     pub(crate) ignored: u32,
@@ -21,9 +23,10 @@ impl Rung {
         self.passed + self.failed
     }
 
-    fn starting(name: String) -> Self {
+    fn starting(name: String, binary: Option<&str>) -> Self {
         Self {
             name,
+            binary: binary.map(str::to_owned),
             ..Self::default()
         }
     }
@@ -52,8 +55,8 @@ impl Tally {
     }
 
     fn line(&mut self, line: &str) {
-        if let Some(name) = starting(line) {
-            self.rungs.push(Rung::starting(name));
+        if let Some(rung) = starting(line) {
+            self.rungs.push(rung);
         } else if let Some((passed, failed, ignored, seconds)) = result(line)
             && let Some(rung) = self.rungs.last_mut()
         {
@@ -69,9 +72,9 @@ impl Tally {
 
 /// Cargo's announcement of a test binary: `     Running unittests src/lib.rs (target/debug/deps/caslb-0123456789abcdef)`
 /// or `   Doc-tests caslb`.
-fn starting(line: &str) -> Option<String> {
+fn starting(line: &str) -> Option<Rung> {
     if let Some(library) = line.strip_prefix("   Doc-tests ") {
-        return Some(format!("{library} documentation"));
+        return Some(Rung::starting(format!("{library} documentation"), None));
     }
     let (source, binary) = line
         .strip_prefix("     Running ")?
@@ -80,7 +83,10 @@ fn starting(line: &str) -> Option<String> {
     let source = source.strip_prefix("unittests ").unwrap_or(source);
     let file = binary.rsplit('/').next()?;
     let crate_name = file.rsplit_once('-').map_or(file, |(name, _hash)| name);
-    Some(format!("{crate_name} {source}"))
+    Some(Rung::starting(
+        format!("{crate_name} {source}"),
+        Some(binary),
+    ))
 }
 
 /// `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s`
@@ -124,13 +130,17 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
     fn expected() -> Vec<Rung> {
         let unit = Rung {
             name: "lb_common src/lib.rs".into(),
+            binary: Some("target/debug/deps/lb_common-0123456789abcdef".into()),
             passed: 1,
             failed: 1,
             ignored: 1,
             seconds: 0.25,
             finished: true,
         };
-        let crashed = Rung::starting("verifier tests/verifier.rs".into());
+        let crashed = Rung::starting(
+            "verifier tests/verifier.rs".into(),
+            Some("target/debug/deps/verifier-0123456789abcdef"),
+        );
         let documentation = Rung {
             name: "caslb documentation".into(),
             passed: 2,

@@ -3,6 +3,7 @@
 use std::{
     env,
     ffi::OsStr,
+    io::IsTerminal,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -131,6 +132,15 @@ pub(crate) fn require_root(task: &str) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Options for a build: on a terminal cargo shows how far it is, elsewhere its hundreds of lines would hide the rest.
+pub(crate) fn quiet() -> &'static [&'static str] {
+    if std::io::stderr().is_terminal() {
+        &[]
+    } else {
+        &["--quiet"]
+    }
 }
 
 /// Runs a `cargo build` or `cargo test --no-run` and returns the programs it made; compiler messages are streamed.
