@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     progress::Step,
-    workspace::{Workspace, find_command, stream},
+    workspace::{Workspace, find_command, quiet, stream},
 };
 
 /// Runs all lints; `deny` makes cargo-deny compulsory.
@@ -19,11 +19,9 @@ pub(crate) fn run(workspace: &Workspace, deny: bool) -> Result<ExitCode> {
     step.done("formatted");
 
     let step = Step::begin("run clippy");
-    stream(
-        workspace
-            .cargo()
-            .args(["clippy", "--all-targets", "--", "--deny=warnings"]),
-    )?;
+    let mut clippy = workspace.cargo();
+    clippy.args(["clippy", "--all-targets"]).args(quiet());
+    stream(clippy.args(["--", "--deny=warnings"]))?;
     step.done("clippy is content");
 
     let step = Step::begin("check the dependencies' licences and sources");

@@ -143,9 +143,10 @@ pub(crate) fn quiet() -> &'static [&'static str] {
     }
 }
 
-/// Runs a `cargo build` or `cargo test --no-run` and returns the programs it made; compiler messages are streamed.
+/// Runs a `cargo build` and returns the programs it made; compiler messages are streamed.
 pub(crate) fn executables(command: &mut Command) -> Result<Vec<PathBuf>> {
     command
+        .args(quiet())
         .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
