@@ -1,4 +1,6 @@
-//! caslb: the controller of an XDP load balancer.
+//! caslb: a layer-4 load balancer for Exchange Client Access arrays, the part in user space.
+//!
+//! See ARCHITECTURE.md for the map.
 
 #![deny(unsafe_code)]
 
