@@ -270,8 +270,8 @@ fn need(target: &Target) -> Need {
     let nat = target.services.iter().filter(|service| service.mode == Mode::Nat);
     Need {
         slots: target.node.slots,
-        services: count(target.services.len()),
-        servers: count(target.servers.len()),
+        services: target.services.iter().map(|service| service.id).max().unwrap_or(0),
+        servers: target.servers.iter().map(|server| u32::from(server.id)).max().unwrap_or(0),
         // Ordinals of removed servers leave holes.
         largest_array: target.servers.iter().map(|server| u32::from(server.ordinal) + 1).max().unwrap_or(0),
         nat: count(nat.map(|service| servers(&service.array)).sum()),

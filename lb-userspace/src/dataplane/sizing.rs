@@ -35,11 +35,11 @@ pub struct Sizes {
 pub struct Need {
     /// Slots of each table.
     pub slots: u32,
-    /// Services.
+    /// Services, or the highest id one has.
     pub services: u32,
-    /// Servers.
+    /// Servers, or the highest id one has.
     pub servers: u32,
-    /// Servers of the largest array.
+    /// Servers of the largest array, or the positions they take up.
     pub largest_array: u32,
     /// Addresses, ports and protocols of servers of `nat` services.
     pub nat: u32,
@@ -94,14 +94,13 @@ impl Sizes {
         }
     }
 
-    /// Whether maps of these sizes can go on to serve `need`. Ids are not reused at once, so one in use must always
-    /// leave another one free.
+    /// Whether maps of these sizes can go on to serve `need`.
     pub fn fit(&self, need: &Need) -> bool {
         self.slots == need.slots
+            // While tables are switched, all old and all new ones are there.
             && self.blocks >= 2 * need.services + 2
-            && self.services > need.services + need.services / 2
-            && u64::from(self.servers)
-                > (u64::from(need.servers) * 3 / 2).min(u64::from(lb_common::layout::MAX_SERVER_ID))
+            && self.services > need.services
+            && self.servers > need.servers
             && self.vips >= need.services
             && self.stride >= need.largest_array
             && self.nat >= need.nat

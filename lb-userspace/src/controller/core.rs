@@ -1,0 +1,367 @@
+//! The core: state, an event and the time go in, the new state and what is to be done come out.
+//!
+//! It touches nothing: no clock, no socket, no map. So a day of flapping can be replayed in milliseconds, and a reload
+//! can be tried on a copy and thrown away when the data plane refuses it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    ids::{self, Ids},
+    maglev::{self, Member},
+    service::{KnownPath, ServiceState, StateChange},
+    target::{NicTarget, NodeTarget, ServerTarget, ServiceTarget, Target, VipTarget},
+};
+use crate::{
+    config::deployment::{Array, Deployment, Node, Server, Service, UnknownPort},
+    dataplane::Adopted,
+    health::{
+        Outcome,
+        scheduler::{CheckId, ScheduledCheck},
+    },
+    host::{Link, Path, PathProblem},
+};
+
+/// When something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Time since the controller started, of a clock that never goes back.
+    pub elapsed: Duration,
+    /// What a clock on the wall says.
+    pub wall: SystemTime,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A check ran.
+    Check {
+        /// Which one.
+        id: CheckId,
+        /// What it found.
+        outcome: Outcome,
+    },
+    /// The way to a server became known or changed.
+    Path {
+        /// The server's address.
+        address: IpAddr,
+        /// The way, or why there is none.
+        path: Result<Path, PathProblem>,
+    },
+    /// The NICs of the host became known or changed.
+    Links(Vec<Link>),
+    /// The configuration was read again.
+    Reload(Deployment),
+    /// The time of [`Core::deadline`] has come.
+    Time,
+}
+
+/// Something that is to be done, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Say that a server changed its state.
+    Report(StateChange),
+    /// Run exactly these checks.
+    Schedule(Vec<ScheduledCheck>),
+    /// Tell the way to exactly these addresses.
+    Watch(Vec<IpAddr>),
+    /// Bring the data plane to this.
+    Apply(Box<Target>),
+    /// Tell the network that these VIPs are here.
+    Announce(Vec<Ipv4Addr>),
+}
+
+/// How long the first tables wait for the first verdict of every server, at the least and at the most. Between the two,
+/// as long as the slowest check may take.
+const FIRST_WAIT: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(15));
+
+type ServiceKey = (String, String);
+
+/// Tables by array and members, which is what they are made from beside the node's seed and number of slots.
+type Tables = BTreeMap<(String, Vec<Member>), Arc<[u16]>>;
+
+/// Everything the controller knows.
+#[derive(Clone, Debug)]
+pub struct Core {
+    pub(super) deployment: Deployment,
+    pub(super) ids: Ids,
+    links: Option<BTreeMap<String, Link>>,
+    paths: BTreeMap<IpAddr, Result<Path, PathProblem>>,
+    /// The last way that worked: better than none while a neighbour does not answer and there is nobody else.
+    last_paths: BTreeMap<IpAddr, Path>,
+    pub(super) services: BTreeMap<ServiceKey, ServiceState>,
+    pub(super) target: Option<Target>,
+    /// The present tables: services with equal ones share them, and none is made twice.
+    tables: Tables,
+    /// Until when the first tables wait; `None` when they have been made.
+    waiting: Option<Duration>,
+}
+
+impl Core {
+    /// The state at the start, with what was found in the data plane, and what is to be done first.
+    pub fn new(deployment: Deployment, adopted: &Adopted, now: Moment) -> (Self, Vec<Effect>) {
+        let mut ids = Ids::adopt(adopted);
+        let names: BTreeMap<_, _> =
+            adopted.servers.iter().map(|server| (server.id, (&server.array, &server.name))).collect();
+        let mut services = BTreeMap::new();
+        for (array, service) in pairs(&deployment) {
+            let endpoint = ids::endpoint(service);
+            let found = adopted.services.iter().find(|found| (found.vip, found.port, found.protocol) == endpoint);
+            let table = found.and_then(|found| found.table.as_deref()).unwrap_or_default();
+            let used: BTreeSet<_> = table.iter().collect();
+            let members = used.iter().filter_map(|id| names.get(id)).filter(|(of, _)| **of == array.name);
+            let members = members.map(|(_, name)| name.to_ascii_lowercase());
+            services.insert(key(array, service), ServiceState::adopted(members, now.wall));
+        }
+        ids.update(&deployment);
+        let slowest = pairs(&deployment).flat_map(|(_, service)| &service.checks).map(|check| check.timeout).max();
+        let wait = (slowest.unwrap_or_default() + Duration::from_secs(1)).clamp(FIRST_WAIT.0, FIRST_WAIT.1);
+        let mut core = Self {
+            deployment,
+            ids,
+            links: None,
+            paths: BTreeMap::new(),
+            last_paths: BTreeMap::new(),
+            services,
+            target: None,
+            tables: Tables::new(),
+            waiting: Some(now.elapsed + wait),
+        };
+        core.configure(now);
+        let effects = core.duties();
+        (core, effects)
+    }
+
+    /// Takes an event into account.
+    pub fn step(&mut self, event: Event, now: Moment) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let mut renew_announcements = false;
+        match event {
+            Event::Check { id, outcome } => {
+                let key = (id.array.to_string(), id.service.to_string());
+                let known = self.services.get_mut(&key);
+                if !known.is_some_and(|service| service.hear(&id.server, id.index, &outcome)) {
+                    return effects;
+                }
+            }
+            Event::Path { address, path } => {
+                if let Ok(path) = &path {
+                    self.last_paths.insert(address, path.clone());
+                }
+                self.paths.insert(address, path);
+            }
+            Event::Links(links) => {
+                let before = self.nics();
+                self.links = Some(links.into_iter().map(|link| (link.name.clone(), link)).collect());
+                renew_announcements = before != self.nics();
+            }
+            Event::Reload(deployment) => {
+                let made_for = |node: &Node| (node.slots, node.hash_seed.clone());
+                if made_for(&self.deployment.node) != made_for(&deployment.node) {
+                    self.tables.clear();
+                }
+                self.deployment = deployment;
+                self.ids.update(&self.deployment);
+                self.configure(now);
+                effects.extend(self.duties());
+            }
+            Event::Time => {}
+        }
+        effects.extend(self.conclude(now).into_iter().map(Effect::Report));
+        if self.may_make_tables(now) {
+            effects.extend(self.retarget(renew_announcements));
+        }
+        effects
+    }
+
+    /// When [`Event::Time`] is due, if ever.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.waiting
+    }
+
+    /// What the data plane was last told to be.
+    pub fn target(&self) -> Option<&Target> {
+        self.target.as_ref()
+    }
+
+    /// The configuration in force.
+    pub fn deployment(&self) -> &Deployment {
+        &self.deployment
+    }
+
+    /// Services and servers as the configuration has them.
+    fn configure(&mut self, now: Moment) {
+        let mut before = std::mem::take(&mut self.services);
+        for (array, service) in pairs(&self.deployment) {
+            let key = key(array, service);
+            let mut state = before.remove(&key).unwrap_or_default();
+            state.configure(array, service, &self.ids, now.wall);
+            self.services.insert(key, state);
+        }
+        let addresses: BTreeSet<_> = self.addresses().into_iter().collect();
+        self.paths.retain(|address, _| addresses.contains(address));
+        self.last_paths.retain(|address, _| addresses.contains(address));
+    }
+
+    fn addresses(&self) -> Vec<IpAddr> {
+        let servers = self.deployment.arrays.iter().flat_map(|array| &array.servers);
+        let addresses: BTreeSet<_> = servers.map(|server| IpAddr::V4(server.address)).collect();
+        addresses.into_iter().collect()
+    }
+
+    /// The checks to run and the addresses to watch.
+    fn duties(&self) -> [Effect; 2] {
+        let mut checks = Vec::new();
+        for (array, service) in pairs(&self.deployment) {
+            for server in &array.servers {
+                for (index, check) in service.checks.iter().enumerate() {
+                    checks.push(ScheduledCheck {
+                        id: CheckId {
+                            array: array.name.as_str().into(),
+                            service: service.name.as_str().into(),
+                            server: server.name.as_str().into(),
+                            index,
+                        },
+                        server: SocketAddr::new(IpAddr::V4(server.address), check.port),
+                        check: check.clone(),
+                    });
+                }
+            }
+        }
+        [Effect::Schedule(checks), Effect::Watch(self.addresses())]
+    }
+
+    fn conclude(&mut self, now: Moment) -> Vec<StateChange> {
+        let Self { deployment, ids, paths, services, .. } = self;
+        let mut changes = Vec::new();
+        for (array, service) in pairs(deployment) {
+            if let Some(state) = services.get_mut(&key(array, service)) {
+                changes.extend(state.conclude(array, service, ids, |server| known(paths, server), now.wall));
+            }
+        }
+        changes
+    }
+
+    /// The first tables are made when there is nothing more to learn, or when it took too long.
+    fn may_make_tables(&mut self, now: Moment) -> bool {
+        let Some(until) = self.waiting else {
+            return true;
+        };
+        let all_known = pairs(&self.deployment).all(|(array, service)| {
+            let state = self.services.get(&key(array, service));
+            state.is_some_and(|state| state.is_known(array, |server| known(&self.paths, server)))
+        });
+        if self.links.is_none() || (!all_known && now.elapsed < until) {
+            return false;
+        }
+        self.waiting = None;
+        true
+    }
+
+    fn retarget(&mut self, renew_announcements: bool) -> Vec<Effect> {
+        let target = self.make_target();
+        let announced = |target: &Target| -> BTreeSet<Ipv4Addr> {
+            target.vips.iter().filter(|vip| vip.announced).map(|vip| vip.address).collect()
+        };
+        let before = self.target.as_ref().filter(|_| !renew_announcements).map(announced).unwrap_or_default();
+        let new: Vec<_> = announced(&target).difference(&before).copied().collect();
+        let mut effects = Vec::new();
+        if self.target.as_ref() != Some(&target) {
+            effects.push(Effect::Apply(Box::new(target.clone())));
+        }
+        if !new.is_empty() {
+            effects.push(Effect::Announce(new));
+        }
+        self.target = Some(target);
+        effects
+    }
+
+    fn make_target(&mut self) -> Target {
+        let before = std::mem::take(&mut self.tables);
+        let mut tables = Tables::new();
+        let Node { slots, hash_seed, .. } = &self.deployment.node;
+        let mut services: Vec<ServiceTarget> = Vec::new();
+        let mut vips: BTreeMap<Ipv4Addr, VipTarget> = BTreeMap::new();
+        for (array, service) in pairs(&self.deployment) {
+            let members = self.services.get(&key(array, service)).map(ServiceState::members).unwrap_or_default();
+            let table = (!members.is_empty()).then(|| {
+                let made_from = (array.name.clone(), members.to_vec());
+                let make = || maglev::table(hash_seed, &array.name, members, *slots).into();
+                let there = before.get(&made_from).cloned();
+                tables.entry(made_from).or_insert_with(|| there.unwrap_or_else(make)).clone()
+            });
+            let vip = vips.entry(service.vip).or_insert(VipTarget {
+                address: service.vip,
+                announced: false,
+                pass_unknown: service.unknown_port == UnknownPort::Pass,
+            });
+            vip.announced |= service.announce && table.is_some();
+            services.push(ServiceTarget {
+                id: self.ids.service(service),
+                array: array.name.clone(),
+                name: service.name.clone(),
+                vip: service.vip,
+                port: service.port,
+                protocol: service.protocol,
+                server_port: service.server_port,
+                mode: service.mode,
+                hash: service.hash,
+                table,
+            });
+        }
+        services.sort_by_key(|service| service.id);
+        self.tables = tables;
+        let node = &self.deployment.node;
+        Target {
+            node: NodeTarget { hash_seed: node.hash_seed.clone(), slots: node.slots, xdp: node.xdp },
+            nics: self.nics(),
+            services,
+            servers: self.server_targets(),
+            vips: vips.into_values().collect(),
+        }
+    }
+
+    fn nics(&self) -> Vec<NicTarget> {
+        let links = self.links.as_ref();
+        let nic = |name: &String| {
+            let link = links?.get(name)?;
+            Some(NicTarget { name: name.clone(), ifindex: link.index, mac: link.mac? })
+        };
+        self.deployment.node.interfaces.iter().filter_map(nic).collect()
+    }
+
+    fn server_targets(&self) -> Vec<ServerTarget> {
+        let server = |array: &Array, server: &Server| {
+            let id = self.ids.server(&array.name, &server.name)?;
+            Some(ServerTarget {
+                id: id.id,
+                ordinal: id.ordinal,
+                array: array.name.clone(),
+                name: server.name.clone(),
+                address: server.address,
+                path: self.last_paths.get(&IpAddr::V4(server.address)).cloned(),
+            })
+        };
+        let arrays = self.deployment.arrays.iter();
+        let mut servers: Vec<_> =
+            arrays.flat_map(|array| array.servers.iter().filter_map(|of| server(array, of))).collect();
+        servers.sort_by_key(|server| server.id);
+        servers
+    }
+}
+
+fn pairs(deployment: &Deployment) -> impl Iterator<Item = (&Array, &Service)> {
+    deployment.arrays.iter().flat_map(|array| array.services.iter().map(move |service| (array, service)))
+}
+
+fn key(array: &Array, service: &Service) -> ServiceKey {
+    (array.name.clone(), service.name.clone())
+}
+
+fn known<'a>(paths: &'a BTreeMap<IpAddr, Result<Path, PathProblem>>, server: &Server) -> KnownPath<'a> {
+    paths.get(&IpAddr::V4(server.address))
+}
