@@ -261,9 +261,10 @@ impl ServiceState {
             (false, _) => up,
             (true, AllDown::Withdraw) => Vec::new(),
             (true, AllDown::KeepLast) => {
-                let last = array.servers.iter().filter(|server| {
-                    server.weight > 0 && self.members.iter().any(|member| same_name(member, server))
-                });
+                let last = array
+                    .servers
+                    .iter()
+                    .filter(|server| server.weight > 0 && self.members.iter().any(|member| same_name(member, server)));
                 last.filter_map(|server| member(array, server, ids)).collect()
             }
         };

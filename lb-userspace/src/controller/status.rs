@@ -143,7 +143,8 @@ pub fn of(core: &Core, counters: impl Fn(u32, u16) -> CounterTotals) -> Status {
     });
     let arrays = arrays.collect();
     let attached: Vec<_> = core.target().iter().flat_map(|target| &target.nics).map(|nic| nic.name.clone()).collect();
-    for missing in deployment.node.interfaces.iter().filter(|name| core.target().is_some() && !attached.contains(name)) {
+    for missing in deployment.node.interfaces.iter().filter(|name| core.target().is_some() && !attached.contains(name))
+    {
         alarms.push(format!("interface {missing} does not exist; the XDP program is attached when it comes"));
     }
     Status {
