@@ -1,1 +1,3 @@
+//! The `caslb` command.
+
 fn main() {}

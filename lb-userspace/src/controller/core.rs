@@ -133,7 +133,7 @@ impl Core {
         };
         core.configure(now);
         let effects = core.duties();
-        (core, effects)
+        (core, effects.into())
     }
 
     /// Takes an event into account.

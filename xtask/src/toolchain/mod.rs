@@ -7,7 +7,7 @@ mod debian;
 mod linker;
 mod rustc;
 
-use std::{env, ffi::OsString, path::PathBuf};
+use std::{env, ffi::OsString, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail};
 
@@ -98,11 +98,12 @@ fn found_or_installed() -> Result<Toolchain> {
     Ok(Toolchain { rustc, linker })
 }
 
-/// rustup's nightly, when it has the standard library's source and a `bpf-linker` is in PATH.
+/// rustup's nightly, when it has the standard library's source and a `bpf-linker` is in PATH. Never downloads it.
 fn nightly() -> Option<Toolchain> {
     let linker = linker::in_path()?;
-    let path =
-        output(std::process::Command::new(find_command("rustup")?).args(["which", "--toolchain=nightly", "rustc"]));
-    let rustc = Rustc::ask(path.ok()?.trim().as_ref()).ok()?;
+    let mut which = Command::new(find_command("rustup")?);
+    which.args(["which", "--toolchain=nightly", "rustc"]).env("RUSTUP_AUTO_INSTALL", "0");
+    let path = output(&mut which).ok()?;
+    let rustc = Rustc::ask(path.trim().as_ref()).ok()?;
     rustc.can_build_core().then_some(Toolchain { rustc, linker })
 }
