@@ -1,0 +1,3 @@
+//! The data plane as user space sees it.
+
+pub mod sizing;
