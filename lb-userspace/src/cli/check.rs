@@ -6,7 +6,7 @@ mod json;
 mod text;
 
 use std::{
-    io::{IsTerminal as _, Write as _},
+    io::{IsTerminal as _, Write},
     path::Path,
     process::ExitCode,
 };
@@ -24,26 +24,41 @@ const BAD_CONFIG: u8 = 2;
 /// go to standard error. With `json` they are in the document too, which is printed for a bad configuration as well.
 /// The exit status is 0, or 2 when the configuration can't be used; an error is one of writing the output.
 pub fn run(config: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let colour = std::io::stderr().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let stderr = std::io::stderr();
+    let colour =
+        stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let status = check(
+        config,
+        json,
+        colour,
+        &mut std::io::stdout().lock(),
+        &mut stderr.lock(),
+    )?;
+    Ok(ExitCode::from(status))
+}
+
+/// The same with the two streams and the number of the exit status.
+fn check(
+    config: &Path,
+    json: bool,
+    colour: bool,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> anyhow::Result<u8> {
     let result = config::load(config);
     let complaints = match &result {
         Ok(loaded) => loaded.warnings.render(colour),
         Err(error) => error.render(colour),
     };
     if !complaints.is_empty() {
-        writeln!(std::io::stderr(), "{complaints}").context("cannot write to standard error")?;
+        writeln!(err, "{complaints}").context("cannot write to standard error")?;
     }
-    if let Some(output) = output(config, &result, json)? {
-        std::io::stdout()
-            .write_all(output.as_bytes())
+    if let Some(text) = output(config, &result, json)? {
+        out.write_all(text.as_bytes())
+            .and_then(|()| out.flush())
             .context("cannot write to standard output")?;
     }
-    Ok(if result.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(BAD_CONFIG)
-    })
+    Ok(if result.is_ok() { 0 } else { BAD_CONFIG })
 }
 
 /// What goes to standard output.
@@ -144,13 +159,20 @@ mod tests {
     #[test]
     fn the_exit_status_tells_a_bad_configuration() {
         let directory = tempfile::tempdir().unwrap();
-        let good = directory.path().join("good.toml");
-        std::fs::write(&good, EXAMPLE).unwrap();
-        let debug = |result: anyhow::Result<ExitCode>| format!("{:?}", result.unwrap());
-        assert_eq!(debug(run(&good, false)), format!("{:?}", ExitCode::SUCCESS));
+        let status = |text: &str| {
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let file = directory.path().join("caslb.toml");
+            std::fs::write(&file, text).unwrap();
+            let status = check(&file, false, false, &mut out, &mut err).unwrap();
+            (status, out.is_empty(), err.is_empty())
+        };
+        assert_eq!(status(EXAMPLE), (0, false, true));
+        assert_eq!(status("[node]"), (2, true, false));
+        let few_slots = EXAMPLE.replace("mode = \"dsr\"", "slots = 251");
         assert_eq!(
-            debug(run(&directory.path().join("none.toml"), false)),
-            format!("{:?}", ExitCode::from(2))
+            status(&few_slots),
+            (0, false, false),
+            "a warning beside the result"
         );
     }
 }

@@ -26,6 +26,10 @@ use self::{
     source::{Source, SourceError},
 };
 
+/// What to do about a text that is no TOML.
+const TOML_REMEDY: &str = "correct the line; text stands in double quotes, lists in brackets \
+                           (https://toml.io has the syntax)";
+
 /// A configuration that may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
@@ -84,11 +88,7 @@ fn from_source(source: Source) -> Result<Loaded, ConfigError> {
         } else {
             // What a text that is no TOML means is not guessed at.
             for error in errors {
-                findings.error(
-                    error.span(),
-                    not_toml(error.message()),
-                    "see https://toml.io for the syntax",
-                );
+                findings.error(error.span(), not_toml(error.message()), TOML_REMEDY);
             }
             None
         }

@@ -182,7 +182,7 @@ fn byte_position(bytes: &[u8], offset: usize) -> (usize, usize) {
         .rposition(|byte| *byte == b'\n')
         .map_or(0, |newline| newline + 1);
     (
-        1 + before.iter().filter(|byte| **byte == b'\n').count(),
+        before.split(|byte| *byte == b'\n').count(),
         1 + offset - start,
     )
 }

@@ -196,10 +196,10 @@ fn table(header: &[&str], right: &[usize]) -> Table {
 
 fn indented(table: &Table) -> String {
     // Every cell is padded by one column already.
-    table
-        .lines()
-        .map(|line| format!(" {}\n", line.trim_end()))
-        .collect()
+    table.lines().fold(String::new(), |mut text, line| {
+        let _ = writeln!(text, " {}", line.trim_end());
+        text
+    })
 }
 
 #[cfg(test)]

@@ -218,7 +218,7 @@ fn report_nat_clash(
     let place = |service: &draft::Service| service.server_port.as_ref().map(toml::Spanned::span);
     match (place(service), place(owner.1)) {
         (Some(here), Some(there)) => {
-            findings.conflict(here, (there, "the other service"), message, remedy)
+            findings.conflict(here, (there, "the other service"), message, remedy);
         }
         _ => findings.error(service.span.clone(), message, remedy),
     }

@@ -27,7 +27,7 @@ pub(super) fn validate(
     let key = Key {
         table: "[[array]]",
         span: raw.span.as_ref(),
-        key: "name",
+        name: "name",
         example: "\"ams\"",
     };
     let name = name(&raw.name, key, names::label, LABEL, findings);
@@ -148,7 +148,7 @@ fn server(raw: &RawServer, findings: &mut Findings) -> draft::Server {
     let key = |key, example| Key {
         table: "[[array.server]]",
         span: raw.span.as_ref(),
-        key,
+        name: key,
         example,
     };
     let allowed = "letters, digits, hyphens and dots, as in EX01.contoso.com, at most 253 bytes";

@@ -8,6 +8,7 @@ mod across;
 mod array;
 mod check;
 mod draft;
+mod http;
 mod node;
 mod service;
 mod values;

@@ -56,7 +56,7 @@ fn interfaces(node: &RawNode, findings: &mut Findings) -> Option<Vec<String>> {
     let key = Key {
         table: "[node]",
         span: node.span.as_ref(),
-        key: "interfaces",
+        name: "interfaces",
         example: "[\"eth0\"]",
     };
     let listed = required(&node.interfaces, key, findings)?;
@@ -171,19 +171,19 @@ pub(super) fn slots_suffice(
     }
 }
 
-/// The smallest prime from `number` on.
+/// The smallest prime from `number` on, which is at most 65,537, a prime.
 fn prime_from(number: u32) -> u32 {
-    (number..)
+    (number..DEFAULT_SLOTS)
         .find(|number| is_prime(*number))
         .unwrap_or(DEFAULT_SLOTS)
 }
 
-/// By trial division: the largest number asked for is about 65,537.
+/// By trial division: the largest number asked for is 65,537.
 fn is_prime(number: u32) -> bool {
     number >= 2
-        && (2..)
+        && (2..number)
             .take_while(|divisor| divisor * divisor <= number)
-            .all(|divisor| number % divisor != 0)
+            .all(|divisor| !number.is_multiple_of(divisor))
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ pub(super) fn validate(
     let key = |key, example| Key {
         table: "[[array.service]]",
         span: raw.span.as_ref(),
-        key,
+        name: key,
         example,
     };
     let name = name(

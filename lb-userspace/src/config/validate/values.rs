@@ -19,7 +19,7 @@ pub(super) struct Key<'a> {
     pub(super) table: &'a str,
     /// Where the table begins, when it is there.
     pub(super) span: Option<&'a Span>,
-    pub(super) key: &'a str,
+    pub(super) name: &'a str,
     /// A value that would do, as the file writes it.
     pub(super) example: &'a str,
 }
@@ -34,7 +34,7 @@ pub(super) fn required<'f, T>(
         Field::Given(value) => Some(value),
         Field::Reported => None,
         Field::Absent => {
-            let message = format!("{} has no `{}`", key.table, key.key);
+            let message = format!("{} has no `{}`", key.table, key.name);
             let place = if key.span.is_some() {
                 "add"
             } else {
@@ -43,7 +43,7 @@ pub(super) fn required<'f, T>(
             findings.error(
                 key.span.cloned(),
                 message,
-                format!("{place} {} = {}", key.key, key.example),
+                format!("{place} {} = {}", key.name, key.example),
             );
             None
         }
@@ -59,7 +59,7 @@ pub(super) fn name(
     findings: &mut Findings,
 ) -> Option<Spanned<String>> {
     let value = required(field, key, findings)?;
-    obeys(value, key.key, rule, allowed, findings)
+    obeys(value, key.name, rule, allowed, findings)
 }
 
 /// `value` when it obeys `rule`.
