@@ -435,3 +435,29 @@ proptest! {
         prop_assert!(!load(file.path()).unwrap_err().to_string().is_empty());
     }
 }
+
+#[test]
+fn the_example_of_the_reference_loads_without_a_warning() {
+    let reference = include_str!("../../docs/config.md");
+    let example = reference
+        .split("```toml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .unwrap();
+    let loaded = parse("config.md", example).unwrap();
+    assert_eq!(loaded.warnings.diagnostics(), []);
+    assert_eq!(loaded.deployment.arrays[0].services[1].server_port, 8443);
+}
+
+#[test]
+fn the_reference_has_every_key() {
+    let reference = include_str!("../../docs/config.md");
+    for line in FULL.lines() {
+        if let Some((key, _)) = line.split_once('=').filter(|_| !line.contains("verify")) {
+            assert!(
+                reference.contains(&format!("| `{}` |", key.trim())),
+                "{key}"
+            );
+        }
+    }
+}

@@ -160,7 +160,6 @@ impl Report {
 
     /// The diagnostics as text for a terminal, a blank line between two; `colour` adds ANSI sequences.
     pub fn render(&self, colour: bool) -> String {
-        // Hyperlinks stay off: the place is a file name, not an address.
         let renderer = if colour {
             Renderer::styled()
         } else {

@@ -5,12 +5,13 @@
 
 use toml::{
     Spanned,
-    de::{DeInteger, DeTable, DeValue},
+    de::{DeTable, DeValue},
 };
 
 use super::{
     diagnostic::{Findings, Span, quoted},
     suggest::closest,
+    typed::{Unfit, Value, integer, kind, list, port, text},
 };
 
 /// The value of one key.
@@ -66,24 +67,6 @@ enum Content<'t, 'i> {
     Absent,
     Reported,
     Table(&'t DeTable<'i>),
-}
-
-type Value<'i> = Spanned<DeValue<'i>>;
-
-/// Why a value is not what its key wants: it, or one item of it, has the wrong type, or something of its own.
-enum Unfit {
-    Type {
-        expected: &'static str,
-    },
-    Item {
-        span: Span,
-        expected: &'static str,
-        kind: &'static str,
-    },
-    Because {
-        message: String,
-        remedy: String,
-    },
 }
 
 impl<'t, 'i> Fields<'t, 'i> {
@@ -223,24 +206,7 @@ impl<'t, 'i> Fields<'t, 'i> {
         example: &str,
         findings: &mut Findings,
     ) -> Field<i64> {
-        self.take(key, example, findings, |value| {
-            let several = match value.get_ref() {
-                DeValue::Array(_) => true,
-                DeValue::String(text) => text == "any" || text.contains('-') || text.contains(','),
-                _ => false,
-            };
-            if several {
-                return Err(Unfit::Because {
-                    message: format!(
-                        "`{key}` with several ports is not supported by this version yet"
-                    ),
-                    remedy: format!(
-                        "write one port, such as {key} = {example}, and a service for each"
-                    ),
-                });
-            }
-            integer(value, key)
-        })
+        self.take(key, example, findings, |value| port(value, key, example))
     }
 
     /// A list of strings.
@@ -366,62 +332,4 @@ enum Asked<'t, 'i> {
     Absent,
     Reported,
     Value(&'t Value<'i>),
-}
-
-fn text(value: &Value<'_>) -> Option<String> {
-    match value.get_ref() {
-        DeValue::String(text) => Some(text.clone().into_owned()),
-        _ => None,
-    }
-}
-
-fn integer(value: &Value<'_>, key: &str) -> Result<i64, Unfit> {
-    let DeValue::Integer(number) = value.get_ref() else {
-        return Err(Unfit::Type {
-            expected: "a whole number",
-        });
-    };
-    whole(number).ok_or_else(|| Unfit::Because {
-        message: format!("`{key}` is too large a number"),
-        remedy: "write a smaller number".to_owned(),
-    })
-}
-
-fn whole(number: &DeInteger<'_>) -> Option<i64> {
-    i64::from_str_radix(number.as_str(), number.radix()).ok()
-}
-
-fn list<T>(
-    value: &Value<'_>,
-    expected: &'static str,
-    read: impl Fn(&Value<'_>) -> Option<T>,
-) -> Result<Vec<Spanned<T>>, Unfit> {
-    let DeValue::Array(values) = value.get_ref() else {
-        return Err(Unfit::Type { expected });
-    };
-    values
-        .iter()
-        .map(|value| match read(value) {
-            Some(item) => Ok(Spanned::new(value.span(), item)),
-            None => Err(Unfit::Item {
-                span: value.span(),
-                expected,
-                kind: kind(value.get_ref()),
-            }),
-        })
-        .collect()
-}
-
-/// What a value is, in words.
-fn kind(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(number) if whole(number).is_none() => "too large a number",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a decimal number",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date or time",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    }
 }

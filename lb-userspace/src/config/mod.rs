@@ -1,8 +1,8 @@
 //! The configuration file: its text, its raw shape, validation, and the deployment that comes out.
 //!
-//! The way runs forward: [`source`] reads the text, [`raw`] takes the keys with their types (by [`fields`]),
-//! [`validate`] applies every rule, [`deployment`] is the result. All errors of a file are reported at once. Nothing
-//! here looks at the host: a file can be checked on any machine.
+//! The way runs forward: `source` reads the text, `raw` takes the keys with their types (by `fields` and `typed`),
+//! `validate` applies every rule, [`deployment`] is the result. All errors of a file are reported at once. Nothing here
+//! looks at the host: a file can be checked on any machine.
 
 mod addresses;
 pub mod deployment;
@@ -12,6 +12,7 @@ mod names;
 mod raw;
 pub mod source;
 mod suggest;
+mod typed;
 pub mod units;
 mod validate;
 pub mod words;
