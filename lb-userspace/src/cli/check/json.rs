@@ -172,7 +172,7 @@ fn severity(severity: Severity) -> &'static str {
 
 fn resolved(deployment: &Deployment) -> Resolved<'_> {
     let Deployment { node, arrays } = deployment;
-    let map = |MapSize { name, entries, bytes, per_cpu }| MapView { name, entries, bytes, per_cpu };
+    let map = |MapSize { name, entries, bytes, per_cpu }| MapView { name, entries: entries.into(), bytes, per_cpu };
     Resolved {
         node: NodeView {
             name: &node.name,
