@@ -6,24 +6,26 @@
 //! interrupt, and, if the process was killed, by the next process that uses the harness.
 //!
 //! From the bottom up: [`netns`] and [`process`], then [`topology`] and the ready-made [`layouts`], [`frames`] with
-//! [`capture`] and [`checksum`], the simulator in [`exchange`] with [`certificates`], [`client`], and [`caslb`].
+//! [`view`], [`capture`] and [`checksum`], the simulator in [`exchange`] with [`certificates`], [`client`], and [`caslb`].
 
 //pub mod caslb;
-//pub mod capture;
-//pub mod certificates;
-//pub mod checksum;
-//pub mod client;
-//pub mod download;
-//pub mod exchange;
-//pub mod frames;
+pub mod capture;
+pub mod certificates;
+pub mod checksum;
+pub mod client;
+pub mod download;
+pub mod exchange;
+pub mod frames;
 pub mod layouts;
 mod leftovers;
 pub mod netns;
-//pub mod plain;
+pub mod pages;
+pub mod plain;
 pub mod process;
 pub mod runtime;
 mod sys;
 pub mod topology;
+pub mod view;
 pub mod wait;
 
 pub use leftovers::sweep;
