@@ -1,78 +1,35 @@
 //! An HTTP client in a namespace that knows and chooses its own ports, so that a test can compare where each connection
 //! went with where the slot tables say it must go.
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use http_body_util::{BodyExt, Full};
+use anyhow::{Context, Result, anyhow, ensure};
+use http_body_util::BodyExt;
+use hyper::Method;
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue};
-use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Mutex, Semaphore};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 use crate::certificates::Authority;
+pub use crate::connection::Answer;
+use crate::connection::{Open, Setup, any_port};
 use crate::download;
 use crate::netns::Namespace;
-use crate::pages::CLIENT_HEADER;
 use crate::runtime::{Runtime, Task};
 
 /// Time for a connection and its first answer, unless set otherwise.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections of [`Client::spread`] that are open at one time.
 const AT_ONE_TIME: usize = 32;
-/// Longest answer kept in memory, in bytes; downloads are verified as they come instead.
-const LONGEST_ANSWER: u64 = 1 << 20;
 
 /// A client in a namespace that talks to one host name at any address.
 #[derive(Debug)]
 pub struct Client {
     runtime: Runtime,
     setup: Setup,
-}
-
-/// What every connection needs.
-#[derive(Clone)]
-struct Setup {
-    /// Server name and `Host`.
-    host: String,
-    tls: Option<TlsConnector>,
-    timeout: Duration,
-}
-
-impl std::fmt::Debug for Setup {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { host, tls, timeout } = self;
-        f.debug_struct("Setup")
-            .field("host", host)
-            .field("tls", &tls.is_some())
-            .field("timeout", timeout)
-            .finish()
-    }
-}
-
-/// A server's answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The status code.
-    pub status: u16,
-    /// `Content-Type`, empty if there is none.
-    pub content_type: String,
-    /// The body, as text.
-    pub body: String,
-    /// This end of the connection.
-    pub local: SocketAddr,
-    /// This end of the connection as the server saw it, if it is one of ours.
-    pub seen_as: Option<SocketAddr>,
 }
 
 /// Which server took a connection.
@@ -333,159 +290,4 @@ async fn verify(mut body: Incoming, received: &AtomicU64) -> Result<()> {
         received.fetch_add(piece.len() as u64, Ordering::Relaxed);
     }
     Ok(())
-}
-
-/// Port 0 of all addresses of the family of `to`: the kernel chooses.
-fn any_port(to: SocketAddr) -> SocketAddr {
-    if to.is_ipv4() {
-        (Ipv4Addr::UNSPECIFIED, 0).into()
-    } else {
-        (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
-    }
-}
-
-/// An open connection.
-#[derive(Debug)]
-struct Open {
-    sender: SendRequest<Full<Bytes>>,
-    driver: JoinHandle<()>,
-    local: SocketAddr,
-}
-
-impl Setup {
-    async fn within<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        timeout(self.timeout, work)
-            .await
-            .map_err(|_| anyhow!("no answer within {:?}", self.timeout))?
-    }
-
-    async fn open(&self, from: SocketAddr, to: SocketAddr) -> Result<Open> {
-        let socket = if to.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
-        socket
-            .bind(from)
-            .with_context(|| format!("cannot use {from}"))?;
-        let stream = socket
-            .connect(to)
-            .await
-            .with_context(|| format!("cannot connect to {to}"))?;
-        let local = stream.local_addr()?;
-        let (sender, driver) = match &self.tls {
-            Some(tls) => {
-                let name = ServerName::try_from(self.host.clone())?;
-                let stream: tokio_rustls::client::TlsStream<TcpStream> = tls
-                    .connect(name, stream)
-                    .await
-                    .with_context(|| format!("no TLS with {to}"))?;
-                handshake(stream).await?
-            }
-            None => handshake(stream).await?,
-        };
-        Ok(Open {
-            sender,
-            driver,
-            local,
-        })
-    }
-
-    /// One request on a connection of its own. The server closes first, so that this end's port is free at once.
-    async fn once(
-        &self,
-        from: SocketAddr,
-        to: SocketAddr,
-        method: Method,
-        path: &str,
-        body: Bytes,
-    ) -> Result<Answer> {
-        self.within(async {
-            let mut open = self.open(from, to).await?;
-            let answer = open.ask(&self.host, method, path, body, true).await?;
-            // An answer is an answer, however the connection ends.
-            let _ = (&mut open.driver).await;
-            Ok(answer)
-        })
-        .await
-    }
-}
-
-async fn handshake<S>(stream: S) -> Result<(SendRequest<Full<Bytes>>, JoinHandle<()>)>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // Its error comes to the request that it breaks.
-    let driver = tokio::spawn(async move { drop(connection.await) });
-    Ok((sender, driver))
-}
-
-impl Open {
-    async fn send(
-        &mut self,
-        host: &str,
-        method: Method,
-        path: &str,
-        body: Bytes,
-        last: bool,
-    ) -> Result<Response<Incoming>> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, host)
-            .body(Full::new(body))?;
-        if last {
-            request
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        self.sender
-            .ready()
-            .await
-            .context("the connection is closed")?;
-        self.sender
-            .send_request(request)
-            .await
-            .with_context(|| format!("no answer to {path}"))
-    }
-
-    async fn ask(
-        &mut self,
-        host: &str,
-        method: Method,
-        path: &str,
-        body: Bytes,
-        last: bool,
-    ) -> Result<Answer> {
-        let response = self.send(host, method, path, body, last).await?;
-        let (head, body) = response.into_parts();
-        if hyper::body::Body::size_hint(&body).lower() > LONGEST_ANSWER {
-            bail!("{path} answers more than {LONGEST_ANSWER} bytes: use a download");
-        }
-        let body = body
-            .collect()
-            .await
-            .with_context(|| format!("the answer to {path} broke off"))?
-            .to_bytes();
-        let header = |name| {
-            head.headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
-        };
-        Ok(Answer {
-            status: head.status.as_u16(),
-            content_type: header(CONTENT_TYPE).to_owned(),
-            body: String::from_utf8_lossy(&body).into_owned(),
-            local: self.local,
-            seen_as: header(CLIENT_HEADER).parse().ok(),
-        })
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
 }

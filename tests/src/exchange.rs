@@ -2,6 +2,7 @@
 //!
 //! Not simulated: authentication, mail. What the pages answer is in [`pages`](crate::pages).
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use anyhow::{Context, Result};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use nix::sys::socket::{Shutdown, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_rustls::TlsAcceptor;
@@ -29,7 +31,22 @@ pub struct Exchange {
     listen: SocketAddr,
     identity: Option<Identity>,
     pages: Arc<Pages>,
-    runtime: Option<Runtime>,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    /// Another descriptor of the listening socket.
+    listener: OwnedFd,
+    _runtime: Runtime,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Closing it is not enough: a child process that is being started at this moment holds it open until it runs its
+        // program, and connections would still be taken. An error says that it does not listen any more.
+        let _ = shutdown(self.listener.as_raw_fd(), Shutdown::Both);
+    }
 }
 
 impl Exchange {
@@ -60,7 +77,7 @@ impl Exchange {
             listen,
             identity: identity.cloned(),
             pages: Arc::new(Pages::new(fqdn)),
-            runtime: None,
+            running: None,
         };
         server.start()?;
         Ok(server)
@@ -68,7 +85,7 @@ impl Exchange {
 
     /// Starts it again after [`Exchange::stop`]; without effect while it runs. Health and counters are as they were.
     pub fn start(&mut self) -> Result<()> {
-        if self.runtime.is_none() {
+        if self.running.is_none() {
             let tls = self
                 .identity
                 .as_ref()
@@ -78,8 +95,12 @@ impl Exchange {
             let runtime = self.namespace.runtime()?;
             let listen = self.listen;
             let listener = runtime.run(async move { listener(listen) })?;
+            let socket = listener.as_fd().try_clone_to_owned()?;
             runtime.spawn(serve(listener, tls, Arc::clone(&self.pages)));
-            self.runtime = Some(runtime);
+            self.running = Some(Running {
+                listener: socket,
+                _runtime: runtime,
+            });
         }
         Ok(())
     }
@@ -87,7 +108,7 @@ impl Exchange {
     /// Stops it as if its process had been killed: the listening socket and all connections are closed, and new connections
     /// are refused by a reset.
     pub fn stop(&mut self) {
-        self.runtime = None;
+        self.running = None;
     }
 
     /// Sets what the health page of one virtual directory (see [`VIRTUAL_DIRECTORIES`]) does from now on.

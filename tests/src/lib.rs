@@ -8,11 +8,12 @@
 //! From the bottom up: [`netns`] and [`process`], then [`topology`] and the ready-made [`layouts`], [`frames`] with
 //! [`view`], [`capture`] and [`checksum`], the simulator in [`exchange`] with [`certificates`], [`client`], and [`caslb`].
 
-//pub mod caslb;
 pub mod capture;
+pub mod caslb;
 pub mod certificates;
 pub mod checksum;
 pub mod client;
+mod connection;
 pub mod download;
 pub mod exchange;
 pub mod frames;

@@ -5,16 +5,21 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use aya::Ebpf;
 use aya::programs::{Xdp, XdpMode};
 
 use crate::netns::Namespace;
+use crate::wait;
 
 /// What a device could leave to hardware that is not there: unfinished checksums, frames larger than the link, VLAN tags
 /// beside the frame. All off, so that what is on the wire is what a real wire would carry.
 const OFFLOADS: [&str; 7] = ["tx", "rx", "tso", "gso", "gro", "txvlan", "rxvlan"];
+
+/// Time for a new link to come up. The kernel delays some link events by up to a second (`linkwatch`).
+const LINK_UP: Duration = Duration::from_secs(10);
 
 /// A hardware address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -268,6 +273,7 @@ impl Host {
             batch += &add_address(*address, &name);
         }
         self.namespace.ip(&batch)?;
+        wait_for_link(bridge, &port)?;
         self.nics.push(Nic {
             name,
             mac,
@@ -313,11 +319,13 @@ impl Host {
             "{} is not on that segment",
             nic.name
         );
-        segment.namespace.ip(&format!(
-            "link set {} {}",
-            nic.port,
-            if plugged { "up" } else { "down" }
-        ))?;
+        let state = if plugged { "up" } else { "down" };
+        segment
+            .namespace
+            .ip(&format!("link set {} {state}", nic.port))?;
+        if plugged {
+            wait_for_link(&segment.namespace, &nic.port)?;
+        }
         Ok(())
     }
 }
@@ -326,6 +334,15 @@ fn add_address(address: Address, device: &str) -> String {
     // IPv6 duplicate-address detection would keep the address from use for a second; the namespaces are ours alone.
     let flags = if address.ip.is_ipv6() { " nodad" } else { "" };
     format!("addr add {address} dev {device}{flags}\n")
+}
+
+/// Waits until the bridge forwards to and from `port`: it notices some time after the devices are up, and loses frames until
+/// then.
+fn wait_for_link(bridge: &Namespace, port: &str) -> Result<()> {
+    wait::until(&format!("{port} forwarding"), LINK_UP, || {
+        let link = bridge.run("ip", &["-details", "link", "show", port])?;
+        Ok((link.contains("LOWER_UP") && link.contains("state forwarding")).then_some(()))
+    })
 }
 
 fn offloads_off(namespace: &Namespace, device: &str) -> Result<()> {
