@@ -13,6 +13,7 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, geteuid};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -160,7 +161,10 @@ fn start_signal_thread() -> Result<()> {
 fn take_away(thing: &Thing) -> Result<()> {
     match thing {
         Thing::Child(pid) => {
-            kill(*pid, Signal::SIGKILL).with_context(|| format!("cannot end process {pid}"))
+            kill(*pid, Signal::SIGKILL).with_context(|| format!("cannot end process {pid}"))?;
+            // It is ours and not waited for yet; a namespace is gone only when its processes are.
+            waitpid(*pid, None).with_context(|| format!("cannot wait for process {pid}"))?;
+            Ok(())
         }
         Thing::Node(node) => remove_node(node),
         Thing::Namespace(name) => remove_namespace(name),

@@ -5,7 +5,7 @@
 //! root. Whatever is made on the host carries the process id in its name and is taken away again on drop, on panic, on
 //! interrupt, and, if the process was killed, by the next process that uses the harness.
 //!
-//! From the bottom up: [`netns`] and [`process`], then [`topology`] and the ready-made [`layouts`], [`frames`] with
+//! From the bottom up: [`netns`] and [`process`], then [`topology`] with [`xdp`] and the ready-made [`layouts`], [`frames`] with
 //! [`view`], [`capture`] and [`checksum`], the simulator in [`exchange`] with [`certificates`], [`client`], and [`caslb`].
 
 pub mod capture;
@@ -28,5 +28,6 @@ mod sys;
 pub mod topology;
 pub mod view;
 pub mod wait;
+pub mod xdp;
 
 pub use leftovers::sweep;

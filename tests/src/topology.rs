@@ -3,16 +3,14 @@
 //! Which hosts a test has is for [`layouts`](crate::layouts) or the test itself to say.
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use aya::Ebpf;
-use aya::programs::{Xdp, XdpMode};
 
 use crate::netns::Namespace;
 use crate::wait;
+use crate::xdp::{Attached, Program};
 
 /// What a device could leave to hardware that is not there: unfinished checksums, frames larger than the link, VLAN tags
 /// beside the frame. All off, so that what is on the wire is what a real wire would carry.
@@ -90,8 +88,8 @@ impl fmt::Display for Address {
 pub struct Segment {
     namespace: Namespace,
     ports: u32,
-    /// Holds the links of the pass program; they detach with it.
-    pass: Option<Ebpf>,
+    /// The pass program on the ports of NICs that send by `XDP_TX`.
+    pass: Vec<Attached>,
 }
 
 impl Segment {
@@ -107,7 +105,7 @@ impl Segment {
         Ok(Self {
             namespace,
             ports: 0,
-            pass: None,
+            pass: Vec::new(),
         })
     }
 
@@ -128,48 +126,10 @@ impl Segment {
             "{} is not a NIC of this segment",
             nic.name
         );
-        let index = self.namespace.device_index(&nic.port)?;
-        let mut pass = match self.pass.take() {
-            Some(loaded) => loaded,
-            None => load_pass()?,
-        };
-        let program: &mut Xdp = pass
-            .program_mut("pass")
-            .context("the BPF object has no program 'pass'")?
-            .try_into()?;
-        // Inside, because the kernel looks the index up in the namespace of the calling thread.
-        self.namespace
-            .enter(|| program.attach_to_if_index(index, XdpMode::Driver))?
-            .with_context(|| format!("cannot attach the pass program to {}", nic.port))?;
-        self.pass = Some(pass);
+        self.pass
+            .push(Attached::new(&self.namespace, &nic.port, Program::Pass)?);
         Ok(())
     }
-}
-
-fn load_pass() -> Result<Ebpf> {
-    let object = harness_object()?;
-    let mut pass =
-        Ebpf::load_file(&object).with_context(|| format!("cannot load {}", object.display()))?;
-    let program: &mut Xdp = pass
-        .program_mut("pass")
-        .context("the BPF object has no program 'pass'")?
-        .try_into()?;
-    program.load()?;
-    Ok(pass)
-}
-
-/// `bpf/harness.o` in the target folder that this program was built into.
-fn harness_object() -> Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    own.ancestors()
-        .map(|folder| folder.join("bpf/harness.o"))
-        .find(|object| object.is_file())
-        .ok_or_else(|| {
-            anyhow!(
-                "no bpf/harness.o above {}: run cargo xtask build-ebpf",
-                own.display()
-            )
-        })
 }
 
 /// A host: a namespace with NICs on segments.

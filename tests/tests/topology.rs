@@ -66,21 +66,6 @@ fn nothing_is_left_to_hardware() -> Result<()> {
 
 #[test]
 #[ignore = "needs root and the BPF object: cargo xtask test"]
-fn the_balancers_port_has_the_pass_program_and_frames_still_pass() -> Result<()> {
-    let layout = Layout::lan(1)?;
-    let port = &layout.balancer.nic(0)?.port;
-    let link = layout
-        .lan
-        .namespace()
-        .run("ip", &["-details", "link", "show", port])?;
-    ensure!(link.contains("prog/xdp"), "{link}");
-    reaches(&layout.client, &layout.balancer)?;
-    reaches(&layout.balancer, &layout.servers[0])?;
-    Ok(())
-}
-
-#[test]
-#[ignore = "needs root and the BPF object: cargo xtask test"]
 fn a_router_forwards_between_its_segments() -> Result<()> {
     let layout = Layout::routed_client(1)?;
     reaches(&layout.client, &layout.balancer)?;
