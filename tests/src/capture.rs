@@ -60,21 +60,13 @@ impl Wire {
         let socket = namespace
             .enter(|| sys::packet_socket(index))?
             .with_context(|| format!("cannot open {device} in {}", namespace.name()))?;
-        Ok(Self {
-            socket,
-            opened: Instant::now(),
-            buffer: vec![0; LONGEST],
-        })
+        Ok(Self { socket, opened: Instant::now(), buffer: vec![0; LONGEST] })
     }
 
     /// Sends `frame`.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
-        let sent = nix::unistd::write(&self.socket, frame).with_context(|| {
-            format!(
-                "cannot send {} bytes: longer than the device's MTU?",
-                frame.len()
-            )
-        })?;
+        let sent = nix::unistd::write(&self.socket, frame)
+            .with_context(|| format!("cannot send {} bytes: longer than the device's MTU?", frame.len()))?;
         ensure!(sent == frame.len(), "sent {sent} of {} bytes", frame.len());
         Ok(())
     }
@@ -87,11 +79,7 @@ impl Wire {
                 Ok((length, from)) => {
                     let outgoing = from.is_some_and(|from| from.pkttype() == libc::PACKET_OUTGOING);
                     let bytes = self.buffer.get(..length).unwrap_or_default().to_vec();
-                    return Ok(Some(Captured {
-                        at: self.opened.elapsed(),
-                        outgoing,
-                        bytes,
-                    }));
+                    return Ok(Some(Captured { at: self.opened.elapsed(), outgoing, bytes }));
                 }
                 // The device went down or up again; the socket goes on.
                 Err(Errno::EINTR | Errno::ENETDOWN) => {}
@@ -101,8 +89,7 @@ impl Wire {
                         return Ok(None);
                     }
                     // Rounded up, so that the last millisecond does not spin.
-                    let left = PollTimeout::try_from(left + Duration::from_millis(1))
-                        .unwrap_or(PollTimeout::MAX);
+                    let left = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
                     let mut waiting = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
                     match poll(&mut waiting, left) {
                         Ok(_) | Err(Errno::EINTR) => {}
@@ -163,40 +150,22 @@ impl Capture {
                 let last = stopping.load(Ordering::Acquire);
                 match wire.receive(if last { Duration::ZERO } else { STOP_CHECK })? {
                     Some(frame) if frame.outgoing && direction == Direction::Incoming => {}
-                    Some(frame) => kept
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push(frame),
+                    Some(frame) => kept.lock().unwrap_or_else(PoisonError::into_inner).push(frame),
                     None if last => return Ok(sys::frames_lost(&wire.socket)?),
                     None => {}
                 }
             }
         };
-        let collector = thread::Builder::new()
-            .name("capture".into())
-            .spawn(collect)?;
+        let collector = thread::Builder::new().name("capture".into()).spawn(collect)?;
         let name = format!("{device} in {}", namespace.name());
-        Ok(Self {
-            name,
-            frames,
-            stop,
-            collector: Some(collector),
-        })
+        Ok(Self { name, frames, stop, collector: Some(collector) })
     }
 
     /// Waits until `count` frames that `wanted` accepts are there.
-    pub fn wait_for(
-        &self,
-        count: usize,
-        within: Duration,
-        wanted: impl Fn(&View) -> bool,
-    ) -> Result<()> {
+    pub fn wait_for(&self, count: usize, within: Duration, wanted: impl Fn(&View) -> bool) -> Result<()> {
         wait::until(&format!("{count} frames on {}", self.name), within, || {
             let frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
-            let seen = frames
-                .iter()
-                .filter(|frame| frame.view().as_ref().is_some_and(&wanted))
-                .count();
+            let seen = frames.iter().filter(|frame| frame.view().as_ref().is_some_and(&wanted)).count();
             Ok((seen >= count).then_some(()))
         })
     }
@@ -209,16 +178,10 @@ impl Capture {
     pub fn stop(mut self) -> Result<Frames> {
         self.stop.store(true, Ordering::Release);
         let collector = self.collector.take().context("already stopped")?;
-        let lost = collector
-            .join()
-            .map_err(|_| anyhow!("the capture on {} panicked", self.name))??;
+        let lost = collector.join().map_err(|_| anyhow!("the capture on {} panicked", self.name))??;
         ensure!(lost == 0, "the capture on {} lost {lost} frames", self.name);
-        let frames =
-            std::mem::take(&mut *self.frames.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(Frames {
-            name: std::mem::take(&mut self.name),
-            frames,
-        })
+        let frames = std::mem::take(&mut *self.frames.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(Frames { name: std::mem::take(&mut self.name), frames })
     }
 }
 
@@ -247,11 +210,7 @@ impl Frames {
 
     /// Those that `wanted` accepts, read.
     pub fn matching(&self, wanted: impl Fn(&View) -> bool) -> Vec<View> {
-        self.frames
-            .iter()
-            .filter_map(Captured::view)
-            .filter(wanted)
-            .collect()
+        self.frames.iter().filter_map(Captured::view).filter(wanted).collect()
     }
 
     /// Recomputes every checksum of every frame and returns how many there were.
@@ -270,24 +229,13 @@ impl Frames {
                     bad += 1;
                     if bad <= DESCRIBED {
                         let way = if frame.outgoing { "sent" } else { "received" };
-                        let what = frame
-                            .view()
-                            .map_or_else(|| "unreadable".into(), |view| view.to_string());
-                        write!(
-                            report,
-                            "\n  frame {number} {way} at {:?}: {what}: {problem}",
-                            frame.at
-                        )?;
+                        let what = frame.view().map_or_else(|| "unreadable".into(), |view| view.to_string());
+                        write!(report, "\n  frame {number} {way} at {:?}: {what}: {problem}", frame.at)?;
                     }
                 }
             }
         }
-        ensure!(
-            bad == 0,
-            "{bad} of {} frames on {} are wrong:{report}",
-            self.frames.len(),
-            self.name
-        );
+        ensure!(bad == 0, "{bad} of {} frames on {} are wrong:{report}", self.frames.len(), self.name);
         Ok(verified)
     }
 }

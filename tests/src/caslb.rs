@@ -47,12 +47,7 @@ pub struct Output {
 impl Output {
     /// Standard output of a command that succeeded.
     pub fn success(&self) -> Result<&str> {
-        ensure!(
-            self.code == Some(0),
-            "exit status {:?}: {}",
-            self.code,
-            self.stderr.trim()
-        );
+        ensure!(self.code == Some(0), "exit status {:?}: {}", self.code, self.stderr.trim());
         Ok(&self.stdout)
     }
 
@@ -78,26 +73,12 @@ impl Caslb {
     }
 
     /// Like [`Caslb::prepare`], with another binary: an older release, or one that is broken on purpose.
-    pub fn with_binary(
-        binary: PathBuf,
-        namespace: &Namespace,
-        config: impl FnOnce(&str) -> String,
-    ) -> Result<Self> {
+    pub fn with_binary(binary: PathBuf, namespace: &Namespace, config: impl FnOnce(&str) -> String) -> Result<Self> {
         static COUNTER: AtomicU32 = AtomicU32::new(1);
-        let node = format!(
-            "t{}-{}",
-            std::process::id(),
-            COUNTER.fetch_add(1, Ordering::Relaxed)
-        );
+        let node = format!("t{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
         leftovers::claim(Thing::Node(node.clone()))?;
         let folder = leftovers::temporary_folder()?;
-        let caslb = Self {
-            binary,
-            namespace: namespace.clone(),
-            node,
-            folder,
-            process: None,
-        };
+        let caslb = Self { binary, namespace: namespace.clone(), node, folder, process: None };
         let config = config(&caslb.node);
         caslb.write_config(&config)?;
         Ok(caslb)
@@ -115,11 +96,7 @@ impl Caslb {
 
     /// Replaces the config file. The controller reads it on the next start or reload.
     pub fn write_config(&self, text: &str) -> Result<()> {
-        ensure!(
-            text.contains(&self.node),
-            "the config does not name node {}: it would get in others' way",
-            self.node
-        );
+        ensure!(text.contains(&self.node), "the config does not name node {}: it would get in others' way", self.node);
         let path = self.config();
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     }
@@ -132,12 +109,7 @@ impl Caslb {
     pub fn run(&mut self, arguments: &[&str]) -> Result<()> {
         self.launch(arguments)?;
         wait::until("an answer to caslb status", START, || {
-            if let Some(status) = self
-                .process
-                .as_mut()
-                .context("it does not run")?
-                .try_wait()?
-            {
+            if let Some(status) = self.process.as_mut().context("it does not run")?.try_wait()? {
                 bail!("caslb run ended with {status}");
             }
             Ok((self.command(&["status", "--json"])?.code == Some(0)).then_some(()))
@@ -149,27 +121,14 @@ impl Caslb {
     pub fn run_to_end(&mut self, arguments: &[&str]) -> Result<ExitStatus> {
         self.launch(arguments)?;
         let mut process = self.process.take().context("it does not run")?;
-        process
-            .wait(START)
-            .with_context(|| format!("log of {}:\n{}", self.node, self.log().unwrap_or_default()))
+        process.wait(START).with_context(|| format!("log of {}:\n{}", self.node, self.log().unwrap_or_default()))
     }
 
     fn launch(&mut self, arguments: &[&str]) -> Result<()> {
-        ensure!(
-            self.process.is_none(),
-            "the controller of {} runs already",
-            self.node
-        );
-        let log = File::options()
-            .append(true)
-            .create(true)
-            .open(self.log_path())?;
+        ensure!(self.process.is_none(), "the controller of {} runs already", self.node);
+        let log = File::options().append(true).create(true).open(self.log_path())?;
         let mut command = self.namespace.command(&self.binary)?;
-        command
-            .arg("run")
-            .arg("--config")
-            .arg(self.config())
-            .args(arguments);
+        command.arg("run").arg("--config").arg(self.config()).args(arguments);
         command.stdout(log.try_clone()?).stderr(log);
         self.process = Some(Child::spawn(&mut command)?);
         Ok(())
@@ -190,9 +149,7 @@ impl Caslb {
     ///
     /// If it was not started, or was stopped.
     pub fn process(&mut self) -> Result<&mut Child> {
-        self.process
-            .as_mut()
-            .ok_or_else(|| anyhow!("the controller of {} does not run", self.node))
+        self.process.as_mut().ok_or_else(|| anyhow!("the controller of {} does not run", self.node))
     }
 
     /// Stops the controller by SIGTERM; the data plane goes on.
@@ -220,14 +177,8 @@ impl Caslb {
     /// Runs a command of the binary for this node, such as `["status", "--json"]`, to its end.
     pub fn command(&self, arguments: &[&str]) -> Result<Output> {
         let mut command = self.namespace.command(&self.binary)?;
-        command
-            .args(["--node", &self.node])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let output = command
-            .output()
-            .with_context(|| format!("cannot run {}", self.binary.display()))?;
+        command.args(["--node", &self.node]).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = command.output().with_context(|| format!("cannot run {}", self.binary.display()))?;
         Ok(Output {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -255,8 +206,7 @@ impl Caslb {
 
 /// The state of `server` in each service that has it, from `status --json`.
 fn server_states<'a>(status: &'a Value, server: &str) -> impl Iterator<Item = &'a str> {
-    let list =
-        |value: &'a Value, key: &str| value[key].as_array().map(Vec::as_slice).unwrap_or_default();
+    let list = |value: &'a Value, key: &str| value[key].as_array().map(Vec::as_slice).unwrap_or_default();
     list(status, "arrays")
         .iter()
         .flat_map(move |array| list(array, "services"))
@@ -267,20 +217,11 @@ fn server_states<'a>(status: &'a Value, server: &str) -> impl Iterator<Item = &'
 
 impl Drop for Caslb {
     fn drop(&mut self) {
-        let stopped = if self.process.is_some() {
-            self.stop().map(drop)
-        } else {
-            Ok(())
-        };
-        let detached = self
-            .command(&["detach"])
-            .and_then(|output| output.success().map(drop));
+        let stopped = if self.process.is_some() { self.stop().map(drop) } else { Ok(()) };
+        let detached = self.command(&["detach"]).and_then(|output| output.success().map(drop));
         // What is left, whatever the binary did.
         let removed = leftovers::release(&Thing::Node(self.node.clone()));
-        for error in [stopped.err(), detached.err(), removed.err()]
-            .into_iter()
-            .flatten()
-        {
+        for error in [stopped.err(), detached.err(), removed.err()].into_iter().flatten() {
             eprintln!("cleaning up after {}: {error:#}", self.node);
         }
     }
@@ -297,10 +238,5 @@ fn binary() -> Result<PathBuf> {
         .take(2)
         .map(|folder: &Path| folder.join("caslb"))
         .find(|path| path.is_file())
-        .ok_or_else(|| {
-            anyhow!(
-                "no caslb beside {}: build it with cargo build -p lb-userspace",
-                own.display()
-            )
-        })
+        .ok_or_else(|| anyhow!("no caslb beside {}: build it with cargo build -p lb-userspace", own.display()))
 }

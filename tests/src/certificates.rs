@@ -2,9 +2,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
-};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -23,10 +21,7 @@ pub struct Identity {
 
 impl Clone for Identity {
     fn clone(&self) -> Self {
-        Self {
-            chain: self.chain.clone(),
-            key: self.key.clone_key(),
-        }
+        Self { chain: self.chain.clone(), key: self.key.clone_key() }
     }
 }
 
@@ -34,24 +29,17 @@ impl Authority {
     /// A new authority with a key of its own.
     pub fn new() -> Result<Self> {
         let mut params = CertificateParams::default();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "Contoso Test CA");
+        params.distinguished_name.push(DnType::CommonName, "Contoso Test CA");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        Ok(Self {
-            issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)?,
-        })
+        Ok(Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)? })
     }
 
     /// A certificate for `names` (host names or addresses), signed by this authority.
     pub fn issue(&self, names: &[&str]) -> Result<Identity> {
         let key = KeyPair::generate()?;
         let certificate = params(names)?.signed_by(&key, &self.issuer)?;
-        Ok(Identity {
-            chain: vec![certificate.into()],
-            key: key.into(),
-        })
+        Ok(Identity { chain: vec![certificate.into()], key: key.into() })
     }
 
     /// The authority's own certificate in PEM, as a configuration file wants it.
@@ -78,10 +66,7 @@ impl Identity {
     pub fn self_signed(names: &[&str]) -> Result<Self> {
         let key = KeyPair::generate()?;
         let certificate = params(names)?.self_signed(&key)?;
-        Ok(Self {
-            chain: vec![certificate.into()],
-            key: key.into(),
-        })
+        Ok(Self { chain: vec![certificate.into()], key: key.into() })
     }
 
     pub(crate) fn server_config(&self) -> Result<Arc<ServerConfig>> {
@@ -94,8 +79,7 @@ impl Identity {
 }
 
 fn params(names: &[&str]) -> Result<CertificateParams> {
-    let mut params =
-        CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let mut params = CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     if let Some(first) = names.first() {
         params.distinguished_name.push(DnType::CommonName, *first);
     }

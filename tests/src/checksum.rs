@@ -49,9 +49,7 @@ fn ipv4(packet: &[u8]) -> Result<usize, String> {
     judge("IPv4 header", sum(header), u16_at(header, 10))?;
     // Behind the packet's own length there may be padding up to Ethernet's minimum.
     let total = usize::from(u16_at(header, 2).unwrap_or(0));
-    let payload = packet
-        .get(header_length..total)
-        .ok_or_else(|| format!("IPv4 total length {total} does not fit"))?;
+    let payload = packet.get(header_length..total).ok_or_else(|| format!("IPv4 total length {total} does not fit"))?;
     let fragment = u16_at(header, 6).unwrap_or(0) & 0x3fff != 0;
     if fragment {
         return Ok(1);
@@ -62,14 +60,10 @@ fn ipv4(packet: &[u8]) -> Result<usize, String> {
 }
 
 fn ipv6(packet: &[u8]) -> Result<usize, String> {
-    let header = packet
-        .get(..40)
-        .filter(|header| header[0] >> 4 == 6)
-        .ok_or("broken IPv6 header")?;
+    let header = packet.get(..40).filter(|header| header[0] >> 4 == 6).ok_or("broken IPv6 header")?;
     let length = usize::from(u16_at(header, 4).unwrap_or(0));
-    let mut payload = packet
-        .get(40..40 + length)
-        .ok_or_else(|| format!("IPv6 payload length {length} does not fit"))?;
+    let mut payload =
+        packet.get(40..40 + length).ok_or_else(|| format!("IPv6 payload length {length} does not fit"))?;
     let mut next = header[6];
     loop {
         let extension = if IPV6_EXTENSIONS.contains(&next) {
@@ -83,12 +77,8 @@ fn ipv6(packet: &[u8]) -> Result<usize, String> {
         } else {
             break;
         };
-        next = *payload
-            .first()
-            .ok_or("ends within an IPv6 extension header")?;
-        payload = payload
-            .get(extension..)
-            .ok_or("ends within an IPv6 extension header")?;
+        next = *payload.first().ok_or("ends within an IPv6 extension header")?;
+        payload = payload.get(extension..).ok_or("ends within an IPv6 extension header")?;
     }
     transport(next, header.get(8..40).unwrap_or_default(), payload)
 }
@@ -109,15 +99,9 @@ fn transport(protocol: u8, addresses: &[u8], payload: &[u8]) -> Result<usize, St
     let mut covered = payload;
     if protocol == UDP {
         let length = usize::from(u16_at(payload, 4).unwrap_or(0));
-        covered = payload
-            .get(..length)
-            .ok_or_else(|| format!("UDP length {length} does not fit"))?;
+        covered = payload.get(..length).ok_or_else(|| format!("UDP length {length} does not fit"))?;
         if stored == Some(0) {
-            return if over_ipv4 {
-                Ok(0)
-            } else {
-                Err("UDP over IPv6 without a checksum".into())
-            };
+            return if over_ipv4 { Ok(0) } else { Err("UDP over IPv6 without a checksum".into()) };
         }
     }
     let mut total = sum(covered);
@@ -137,17 +121,12 @@ fn judge(name: &str, total: u64, stored: Option<u16>) -> Result<(), String> {
     }
     // Taking the stored value out again: one's complement subtraction.
     let right = !fold(total + u64::from(!stored));
-    Err(format!(
-        "{name} checksum is {stored:#06x}, should be {right:#06x}"
-    ))
+    Err(format!("{name} checksum is {stored:#06x}, should be {right:#06x}"))
 }
 
 /// Sum of the 16-bit words; an odd last byte counts as the upper half of a word.
 fn sum(bytes: &[u8]) -> u64 {
-    bytes
-        .chunks(2)
-        .map(|pair| u64::from(pair[0]) << 8 | u64::from(pair.get(1).copied().unwrap_or(0)))
-        .sum()
+    bytes.chunks(2).map(|pair| u64::from(pair[0]) << 8 | u64::from(pair.get(1).copied().unwrap_or(0))).sum()
 }
 
 /// Carries added back in until 16 bits remain.
@@ -161,11 +140,7 @@ fn fold(mut total: u64) -> u16 {
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes
-        .get(at..at + 2)?
-        .try_into()
-        .ok()
-        .map(u16::from_be_bytes)
+    bytes.get(at..at + 2)?.try_into().ok().map(u16::from_be_bytes)
 }
 
 #[cfg(test)]
@@ -175,12 +150,7 @@ mod tests {
     use crate::topology::Mac;
 
     fn ends(src: &str, dst: &str) -> Ends {
-        Ends {
-            src_mac: Mac([2; 6]),
-            dst_mac: Mac([4; 6]),
-            src: src.parse().unwrap(),
-            dst: dst.parse().unwrap(),
-        }
+        Ends { src_mac: Mac([2; 6]), dst_mac: Mac([4; 6]), src: src.parse().unwrap(), dst: dst.parse().unwrap() }
     }
 
     fn all_kinds() -> Vec<(&'static str, Vec<u8>, usize)> {
@@ -195,11 +165,7 @@ mod tests {
             ("ICMP", v4.icmp_echo(7, 1, b"ping").unwrap(), 2),
             ("ICMPv6", v6.icmp_echo(7, 1, b"ping").unwrap(), 1),
             ("IPv4 options", v4.syn_with_ip_options(&[1; 8]).unwrap(), 2),
-            (
-                "ARP",
-                arp_request(Mac([2; 6]), [10, 1, 0, 50].into(), [10, 1, 0, 100].into()).unwrap(),
-                0,
-            ),
+            ("ARP", arp_request(Mac([2; 6]), [10, 1, 0, 50].into(), [10, 1, 0, 100].into()).unwrap(), 0),
         ]
     }
 
@@ -219,10 +185,7 @@ mod tests {
                 let mut bad = frame.clone();
                 bad[bit / 8] ^= 1 << (bit % 8);
                 let found = verify(&bad);
-                assert!(
-                    checksums == 0 || found != Ok(checksums),
-                    "{name}: bit {bit} flipped and not found"
-                );
+                assert!(checksums == 0 || found != Ok(checksums), "{name}: bit {bit} flipped and not found");
             }
         }
     }
@@ -234,22 +197,15 @@ mod tests {
         frame[14 + 20 + 16] ^= 0x55;
         let report = verify(&frame).unwrap_err();
         assert!(report.contains("TCP checksum is"), "{report}");
-        assert!(
-            report.ends_with(&format!("should be {right:#06x}")),
-            "{report}"
-        );
+        assert!(report.ends_with(&format!("should be {right:#06x}")), "{report}");
     }
 
     #[test]
     fn udp_may_leave_out_its_checksum_over_ipv4_only() {
-        let mut v4 = ends("10.1.0.50:40000", "10.1.0.100:53")
-            .udp(b"hello")
-            .unwrap();
+        let mut v4 = ends("10.1.0.50:40000", "10.1.0.100:53").udp(b"hello").unwrap();
         v4[14 + 20 + 6..14 + 20 + 8].fill(0);
         assert_eq!(verify(&v4), Ok(1));
-        let mut v6 = ends("[2001:db8::50]:40000", "[2001:db8::100]:53")
-            .udp(b"hello")
-            .unwrap();
+        let mut v6 = ends("[2001:db8::50]:40000", "[2001:db8::100]:53").udp(b"hello").unwrap();
         v6[14 + 40 + 6..14 + 40 + 8].fill(0);
         assert!(verify(&v6).is_err());
     }
@@ -269,15 +225,9 @@ mod tests {
     #[test]
     fn a_packet_inside_a_packet_is_verified_too() {
         let inner = ends("10.1.0.50:40000", "10.1.0.100:443").syn().unwrap();
-        let outer = etherparse::PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(
-            [10, 1, 0, 2],
-            [10, 1, 0, 11],
-            64,
-        );
+        let outer = etherparse::PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([10, 1, 0, 2], [10, 1, 0, 11], 64);
         let mut frame = Vec::new();
-        outer
-            .write(&mut frame, etherparse::IpNumber::IPV4, &inner[14..])
-            .unwrap();
+        outer.write(&mut frame, etherparse::IpNumber::IPV4, &inner[14..]).unwrap();
         assert_eq!(verify(&frame), Ok(3));
         let last = frame.len() - 1;
         frame[last] ^= 1;

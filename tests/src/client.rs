@@ -45,33 +45,16 @@ impl Client {
     /// A client that speaks TLS to `host`, a name that the server's certificate must hold, and trusts `authority` alone.
     pub fn https(namespace: &Namespace, authority: &Authority, host: &str) -> Result<Self> {
         let tls = Some(TlsConnector::from(authority.client_config()?));
-        Self::new(
-            namespace,
-            Setup {
-                host: host.to_owned(),
-                tls,
-                timeout: TIMEOUT,
-            },
-        )
+        Self::new(namespace, Setup { host: host.to_owned(), tls, timeout: TIMEOUT })
     }
 
     /// A client that speaks plain HTTP.
     pub fn http(namespace: &Namespace, host: &str) -> Result<Self> {
-        Self::new(
-            namespace,
-            Setup {
-                host: host.to_owned(),
-                tls: None,
-                timeout: TIMEOUT,
-            },
-        )
+        Self::new(namespace, Setup { host: host.to_owned(), tls: None, timeout: TIMEOUT })
     }
 
     fn new(namespace: &Namespace, setup: Setup) -> Result<Self> {
-        Ok(Self {
-            runtime: namespace.runtime()?,
-            setup,
-        })
+        Ok(Self { runtime: namespace.runtime()?, setup })
     }
 
     /// Gives each connection and its first answer `timeout` instead of 5 s.
@@ -88,18 +71,12 @@ impl Client {
 
     /// POST on a connection of its own.
     pub fn post(&self, to: SocketAddr, path: &str, body: &str) -> Result<Answer> {
-        self.once(
-            to,
-            Method::POST,
-            path,
-            Bytes::copy_from_slice(body.as_bytes()),
-        )
+        self.once(to, Method::POST, path, Bytes::copy_from_slice(body.as_bytes()))
     }
 
     fn once(&self, to: SocketAddr, method: Method, path: &str, body: Bytes) -> Result<Answer> {
         let (setup, path) = (self.setup.clone(), path.to_owned());
-        self.runtime
-            .run(async move { setup.once(any_port(to), to, method, &path, body).await })
+        self.runtime.run(async move { setup.once(any_port(to), to, method, &path, body).await })
     }
 
     /// Opens a connection that is kept, from a port of the kernel's choice.
@@ -110,15 +87,9 @@ impl Client {
     /// Opens a connection that is kept, from the address and port given.
     pub fn connect_from(&self, from: SocketAddr, to: SocketAddr) -> Result<Connection<'_>> {
         let setup = self.setup.clone();
-        let open = self
-            .runtime
-            .run(async move { setup.within(setup.open(from, to)).await })?;
+        let open = self.runtime.run(async move { setup.within(setup.open(from, to)).await })?;
         let local = open.local;
-        Ok(Connection {
-            client: self,
-            open: Arc::new(Mutex::new(open)),
-            local,
-        })
+        Ok(Connection { client: self, open: Arc::new(Mutex::new(open)), local })
     }
 
     /// Asks `count` times who answers, each time on a new connection from a port of the kernel's choice.
@@ -131,11 +102,7 @@ impl Client {
     /// # Errors
     ///
     /// If one of them fails, with its address.
-    pub fn spread_from(
-        &self,
-        from: impl IntoIterator<Item = SocketAddr>,
-        to: SocketAddr,
-    ) -> Result<Vec<Taken>> {
+    pub fn spread_from(&self, from: impl IntoIterator<Item = SocketAddr>, to: SocketAddr) -> Result<Vec<Taken>> {
         let (setup, from) = (self.setup.clone(), from.into_iter().collect::<Vec<_>>());
         self.runtime.run(async move {
             let places = Arc::new(Semaphore::new(AT_ONE_TIME));
@@ -144,30 +111,13 @@ impl Client {
                 let (setup, places) = (setup.clone(), Arc::clone(&places));
                 asking.spawn(async move {
                     let _place = places.acquire().await?;
-                    let asked = setup
-                        .once(from, to, Method::GET, "/whoami", Bytes::new())
-                        .await;
-                    let answer =
-                        asked.with_context(|| format!("connection {number} from {from}"))?;
-                    ensure!(
-                        answer.status == 200,
-                        "connection {number}: status {}",
-                        answer.status
-                    );
-                    Ok((
-                        number,
-                        Taken {
-                            from: answer.local,
-                            server: answer.body,
-                        },
-                    ))
+                    let asked = setup.once(from, to, Method::GET, "/whoami", Bytes::new()).await;
+                    let answer = asked.with_context(|| format!("connection {number} from {from}"))?;
+                    ensure!(answer.status == 200, "connection {number}: status {}", answer.status);
+                    Ok((number, Taken { from: answer.local, server: answer.body }))
                 });
             }
-            let mut taken = asking
-                .join_all()
-                .await
-                .into_iter()
-                .collect::<Result<Vec<_>>>()?;
+            let mut taken = asking.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
             taken.sort_by_key(|(number, _)| *number);
             Ok(taken.into_iter().map(|(_, taken)| taken).collect())
         })
@@ -186,18 +136,12 @@ impl Client {
             setup
                 .within(async {
                     let mut open = setup.open(any_port(to), to).await?;
-                    let response = open
-                        .send(&setup.host, Method::GET, &path, Bytes::new(), false)
-                        .await?;
+                    let response = open.send(&setup.host, Method::GET, &path, Bytes::new(), false).await?;
                     Ok((open, response))
                 })
                 .await
         })?;
-        ensure!(
-            response.status() == 200,
-            "the download answered {}",
-            response.status()
-        );
+        ensure!(response.status() == 200, "the download answered {}", response.status());
         let from = open.local;
         let received = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&received);
@@ -205,19 +149,11 @@ impl Client {
             let verified = verify(response.into_body(), &counter).await;
             drop(open);
             let got = counter.load(Ordering::Relaxed);
-            verified
-                .with_context(|| format!("download from {from} after {got} of {bytes} bytes"))?;
-            ensure!(
-                got == bytes,
-                "download from {from} ended after {got} of {bytes} bytes"
-            );
+            verified.with_context(|| format!("download from {from} after {got} of {bytes} bytes"))?;
+            ensure!(got == bytes, "download from {from} ended after {got} of {bytes} bytes");
             Ok(got)
         });
-        Ok(Downloading {
-            received,
-            task,
-            from,
-        })
+        Ok(Downloading { received, task, from })
     }
 }
 
@@ -237,16 +173,10 @@ impl Connection<'_> {
 
     /// GET on this connection.
     pub fn get(&self, path: &str) -> Result<Answer> {
-        let (setup, path, open) = (
-            self.client.setup.clone(),
-            path.to_owned(),
-            Arc::clone(&self.open),
-        );
+        let (setup, path, open) = (self.client.setup.clone(), path.to_owned(), Arc::clone(&self.open));
         self.client.runtime.run(async move {
             let mut open = open.lock().await;
-            setup
-                .within(open.ask(&setup.host, Method::GET, &path, Bytes::new(), false))
-                .await
+            setup.within(open.ask(&setup.host, Method::GET, &path, Bytes::new(), false)).await
         })
     }
 }

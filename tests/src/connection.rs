@@ -42,11 +42,7 @@ pub(crate) struct Setup {
 impl fmt::Debug for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, tls, timeout } = self;
-        f.debug_struct("Setup")
-            .field("host", host)
-            .field("tls", &tls.is_some())
-            .field("timeout", timeout)
-            .finish()
+        f.debug_struct("Setup").field("host", host).field("tls", &tls.is_some()).field("timeout", timeout).finish()
     }
 }
 
@@ -67,11 +63,7 @@ pub struct Answer {
 
 /// Port 0 of all addresses of the family of `to`: the kernel chooses.
 pub(crate) fn any_port(to: SocketAddr) -> SocketAddr {
-    if to.is_ipv4() {
-        (Ipv4Addr::UNSPECIFIED, 0).into()
-    } else {
-        (Ipv6Addr::UNSPECIFIED, 0).into()
-    }
+    if to.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() }
 }
 
 /// An open connection.
@@ -84,36 +76,23 @@ pub(crate) struct Open {
 
 impl Setup {
     pub(crate) async fn within<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        timeout(self.timeout, work)
-            .await
-            .map_err(|_| anyhow!("no answer within {:?}", self.timeout))?
+        timeout(self.timeout, work).await.map_err(|_| anyhow!("no answer within {:?}", self.timeout))?
     }
 
     pub(crate) async fn open(&self, from: SocketAddr, to: SocketAddr) -> Result<Open> {
-        let socket = bound(from)
-            .await
-            .with_context(|| format!("cannot use {from}"))?;
-        let stream = socket
-            .connect(to)
-            .await
-            .with_context(|| format!("cannot connect to {to}"))?;
+        let socket = bound(from).await.with_context(|| format!("cannot use {from}"))?;
+        let stream = socket.connect(to).await.with_context(|| format!("cannot connect to {to}"))?;
         let local = stream.local_addr()?;
         let (sender, driver) = match &self.tls {
             Some(tls) => {
                 let name = ServerName::try_from(self.host.clone())?;
-                let stream: TlsStream<TcpStream> = tls
-                    .connect(name, stream)
-                    .await
-                    .with_context(|| format!("no TLS with {to}"))?;
+                let stream: TlsStream<TcpStream> =
+                    tls.connect(name, stream).await.with_context(|| format!("no TLS with {to}"))?;
                 handshake(stream).await?
             }
             None => handshake(stream).await?,
         };
-        Ok(Open {
-            sender,
-            driver,
-            local,
-        })
+        Ok(Open { sender, driver, local })
     }
 
     /// One request on a connection of its own. The server closes first, so that this end's port is free at once.
@@ -142,11 +121,7 @@ impl Setup {
 async fn bound(from: SocketAddr) -> io::Result<TcpSocket> {
     let deadline = Instant::now() + PORT_FREE;
     loop {
-        let socket = if from.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
+        let socket = if from.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         match socket.bind(from) {
             Ok(()) => return Ok(socket),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
@@ -197,24 +172,12 @@ impl Open {
         body: Bytes,
         last: bool,
     ) -> Result<Response<Incoming>> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, host)
-            .body(Full::new(body))?;
+        let mut request = Request::builder().method(method).uri(path).header(HOST, host).body(Full::new(body))?;
         if last {
-            request
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
+            request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        self.sender
-            .ready()
-            .await
-            .context("the connection is closed")?;
-        self.sender
-            .send_request(request)
-            .await
-            .with_context(|| format!("no answer to {path}"))
+        self.sender.ready().await.context("the connection is closed")?;
+        self.sender.send_request(request).await.with_context(|| format!("no answer to {path}"))
     }
 
     pub(crate) async fn ask(
@@ -228,21 +191,9 @@ impl Open {
         let response = self.send(host, method, path, body, last).await?;
         let (head, body) = response.into_parts();
         let announced = body.size_hint().lower();
-        ensure!(
-            announced <= LONGEST_ANSWER,
-            "{path} answers {announced} bytes: too many to keep, use a download"
-        );
-        let body = body
-            .collect()
-            .await
-            .with_context(|| format!("the answer to {path} broke off"))?
-            .to_bytes();
-        let header = |name| {
-            head.headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
-        };
+        ensure!(announced <= LONGEST_ANSWER, "{path} answers {announced} bytes: too many to keep, use a download");
+        let body = body.collect().await.with_context(|| format!("the answer to {path} broke off"))?.to_bytes();
+        let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         Ok(Answer {
             status: head.status.as_u16(),
             content_type: header(CONTENT_TYPE).to_owned(),

@@ -21,10 +21,7 @@ pub fn byte_at(offset: u64) -> u8 {
 
 /// Whether `piece`, found at `offset`, is what was sent there; else the offset of the first wrong byte.
 pub fn verify(offset: u64, piece: &[u8]) -> Result<(), u64> {
-    match (offset..)
-        .zip(piece)
-        .find(|(at, byte)| byte_at(*at) != **byte)
-    {
+    match (offset..).zip(piece).find(|(at, byte)| byte_at(*at) != **byte) {
         Some((at, _)) => Err(at),
         None => Ok(()),
     }
@@ -44,24 +41,17 @@ impl Download {
     /// `total` bytes, or endless; at `rate` bytes a second, or as fast as they are taken. Needs a tokio runtime.
     pub(crate) fn new(total: Option<u64>, rate: Option<u64>) -> Self {
         let pace = rate.map(|_| {
-            let mut pace =
-                interval(Duration::from_secs(1) / u32::try_from(PIECES_PER_SECOND).unwrap_or(1));
+            let mut pace = interval(Duration::from_secs(1) / u32::try_from(PIECES_PER_SECOND).unwrap_or(1));
             // Late pieces, while nothing could be sent, must not come in a burst.
             pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
             pace
         });
         let piece = rate.map_or(PIECE, |rate| (rate / PIECES_PER_SECOND).max(1));
-        Self {
-            sent: 0,
-            total,
-            piece,
-            pace,
-        }
+        Self { sent: 0, total, piece, pace }
     }
 
     fn left(&self) -> u64 {
-        self.total
-            .map_or(u64::MAX, |total| total.saturating_sub(self.sent))
+        self.total.map_or(u64::MAX, |total| total.saturating_sub(self.sent))
     }
 }
 
@@ -90,8 +80,7 @@ impl Body for Download {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.total
-            .map_or_else(SizeHint::default, |_| SizeHint::with_exact(self.left()))
+        self.total.map_or_else(SizeHint::default, |_| SizeHint::with_exact(self.left()))
     }
 }
 
@@ -105,10 +94,7 @@ mod tests {
         assert_eq!(verify(0, &content), Ok(()));
         assert_eq!(verify(7, &content[7..]), Ok(()));
         for shift in [1, 8, 255, 256, 1448, 4096, 65_536] {
-            assert!(
-                verify(shift, &content[..2000]).is_err(),
-                "shifted by {shift}"
-            );
+            assert!(verify(shift, &content[..2000]).is_err(), "shifted by {shift}");
         }
         assert_eq!(verify(0, &[content[0], content[1], !content[2]]), Err(2));
     }

@@ -52,12 +52,7 @@ impl Drop for Running {
 impl Exchange {
     /// Starts a server called `fqdn` on port 443 of all IPv4 addresses, with TLS.
     pub fn https(namespace: &Namespace, fqdn: &str, identity: &Identity) -> Result<Self> {
-        Self::on(
-            (Ipv4Addr::UNSPECIFIED, 443).into(),
-            namespace,
-            fqdn,
-            Some(identity),
-        )
+        Self::on((Ipv4Addr::UNSPECIFIED, 443).into(), namespace, fqdn, Some(identity))
     }
 
     /// Starts a server called `fqdn` on `port` of all IPv4 addresses, without TLS.
@@ -66,12 +61,7 @@ impl Exchange {
     }
 
     /// Starts a server called `fqdn` on any address, with TLS if it has an identity.
-    pub fn on(
-        listen: SocketAddr,
-        namespace: &Namespace,
-        fqdn: &str,
-        identity: Option<&Identity>,
-    ) -> Result<Self> {
+    pub fn on(listen: SocketAddr, namespace: &Namespace, fqdn: &str, identity: Option<&Identity>) -> Result<Self> {
         let mut server = Self {
             namespace: namespace.clone(),
             listen,
@@ -86,21 +76,13 @@ impl Exchange {
     /// Starts it again after [`Exchange::stop`]; without effect while it runs. Health and counters are as they were.
     pub fn start(&mut self) -> Result<()> {
         if self.running.is_none() {
-            let tls = self
-                .identity
-                .as_ref()
-                .map(Identity::server_config)
-                .transpose()?
-                .map(TlsAcceptor::from);
+            let tls = self.identity.as_ref().map(Identity::server_config).transpose()?.map(TlsAcceptor::from);
             let runtime = self.namespace.runtime()?;
             let listen = self.listen;
             let listener = runtime.run(async move { listener(listen) })?;
             let socket = listener.as_fd().try_clone_to_owned()?;
             runtime.spawn(serve(listener, tls, Arc::clone(&self.pages)));
-            self.running = Some(Running {
-                listener: socket,
-                _runtime: runtime,
-            });
+            self.running = Some(Running { listener: socket, _runtime: runtime });
         }
         Ok(())
     }
@@ -122,9 +104,7 @@ impl Exchange {
 
     /// Sets what all health pages do from now on, as `Set-ServerComponentState … ServerWideOffline` does.
     pub fn set_all_health(&self, health: Health) -> Result<()> {
-        VIRTUAL_DIRECTORIES
-            .iter()
-            .try_for_each(|directory| self.set_health(directory, health))
+        VIRTUAL_DIRECTORIES.iter().try_for_each(|directory| self.set_health(directory, health))
     }
 
     /// Connections it has accepted since it was made.
@@ -141,15 +121,9 @@ impl Exchange {
 /// A listening socket in the namespace of the runtime it is called on. It takes the address over from connections that
 /// still wait for their end, so that a server can start again at once.
 pub(crate) fn listener(listen: SocketAddr) -> Result<TcpListener> {
-    let socket = if listen.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
+    let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
-    socket
-        .bind(listen)
-        .with_context(|| format!("cannot listen on {listen}"))?;
+    socket.bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
     Ok(socket.listen(BACKLOG)?)
 }
 
@@ -176,17 +150,11 @@ async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, pages: Arc<Pages
     }
 }
 
-async fn answer(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
-    client: SocketAddr,
-    pages: Arc<Pages>,
-) {
+async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin + Send, client: SocketAddr, pages: Arc<Pages>) {
     let service = service_fn(move |request| {
         let pages = Arc::clone(&pages);
         async move { pages.answer(request, client).await }
     });
     // It ends with an error when a page closes the connection, or the client does.
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Result, bail};
 use etherparse::{
-    ArpHardwareId, ArpOperation, ArpPacket, EtherType, IpHeaders, IpNumber, Ipv4Extensions,
-    Ipv4Header, PacketBuilder, PacketBuilderStep, TcpHeader,
+    ArpHardwareId, ArpOperation, ArpPacket, EtherType, IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, PacketBuilder,
+    PacketBuilderStep, TcpHeader,
 };
 
 use crate::topology::Mac;
@@ -72,9 +72,7 @@ impl Ends {
     /// A datagram.
     pub fn udp(&self, payload: &[u8]) -> Result<Vec<u8>> {
         let mut frame = Vec::new();
-        self.ip()?
-            .udp(self.src.port(), self.dst.port())
-            .write(&mut frame, payload)?;
+        self.ip()?.udp(self.src.port(), self.dst.port()).write(&mut frame, payload)?;
         Ok(frame)
     }
 
@@ -82,13 +80,9 @@ impl Ends {
     pub fn icmp_echo(&self, id: u16, sequence: u16, payload: &[u8]) -> Result<Vec<u8>> {
         let mut frame = Vec::new();
         if self.src.is_ipv4() {
-            self.ip()?
-                .icmpv4_echo_request(id, sequence)
-                .write(&mut frame, payload)?;
+            self.ip()?.icmpv4_echo_request(id, sequence).write(&mut frame, payload)?;
         } else {
-            self.ip()?
-                .icmpv6_echo_request(id, sequence)
-                .write(&mut frame, payload)?;
+            self.ip()?.icmpv6_echo_request(id, sequence).write(&mut frame, payload)?;
         }
         Ok(frame)
     }
@@ -96,23 +90,14 @@ impl Ends {
     /// The way back.
     #[must_use]
     pub fn reversed(&self) -> Self {
-        Self {
-            src_mac: self.dst_mac,
-            dst_mac: self.src_mac,
-            src: self.dst,
-            dst: self.src,
-        }
+        Self { src_mac: self.dst_mac, dst_mac: self.src_mac, src: self.dst, dst: self.src }
     }
 
     fn ip(&self) -> Result<PacketBuilderStep<IpHeaders>> {
         let ethernet = PacketBuilder::ethernet2(self.src_mac.0, self.dst_mac.0);
         match (self.src.ip(), self.dst.ip()) {
-            (IpAddr::V4(src), IpAddr::V4(dst)) => {
-                Ok(ethernet.ipv4(src.octets(), dst.octets(), TTL))
-            }
-            (IpAddr::V6(src), IpAddr::V6(dst)) => {
-                Ok(ethernet.ipv6(src.octets(), dst.octets(), TTL))
-            }
+            (IpAddr::V4(src), IpAddr::V4(dst)) => Ok(ethernet.ipv4(src.octets(), dst.octets(), TTL)),
+            (IpAddr::V6(src), IpAddr::V6(dst)) => Ok(ethernet.ipv6(src.octets(), dst.octets(), TTL)),
             (src, dst) => bail!("{src} and {dst} are of different families"),
         }
     }
@@ -120,30 +105,15 @@ impl Ends {
 
 /// A broadcast that asks who has `wanted`.
 pub fn arp_request(src_mac: Mac, src: Ipv4Addr, wanted: Ipv4Addr) -> Result<Vec<u8>> {
-    arp(
-        ArpOperation::REQUEST,
-        (src_mac, src),
-        (Mac([0; 6]), wanted),
-        Mac::BROADCAST,
-    )
+    arp(ArpOperation::REQUEST, (src_mac, src), (Mac([0; 6]), wanted), Mac::BROADCAST)
 }
 
 /// An announcement as a host sends it to all when it takes over an address (gratuitous ARP, RFC 5227 section 3).
 pub fn arp_announcement(mac: Mac, address: Ipv4Addr) -> Result<Vec<u8>> {
-    arp(
-        ArpOperation::REQUEST,
-        (mac, address),
-        (Mac([0; 6]), address),
-        Mac::BROADCAST,
-    )
+    arp(ArpOperation::REQUEST, (mac, address), (Mac([0; 6]), address), Mac::BROADCAST)
 }
 
-fn arp(
-    operation: ArpOperation,
-    sender: (Mac, Ipv4Addr),
-    target: (Mac, Ipv4Addr),
-    to: Mac,
-) -> Result<Vec<u8>> {
+fn arp(operation: ArpOperation, sender: (Mac, Ipv4Addr), target: (Mac, Ipv4Addr), to: Mac) -> Result<Vec<u8>> {
     let packet = ArpPacket::new(
         ArpHardwareId::ETHERNET,
         EtherType::IPV4,
@@ -154,9 +124,7 @@ fn arp(
         &target.1.octets(),
     )?;
     let mut frame = Vec::new();
-    PacketBuilder::ethernet2(sender.0.0, to.0)
-        .arp(packet)
-        .write(&mut frame)?;
+    PacketBuilder::ethernet2(sender.0.0, to.0).arp(packet).write(&mut frame)?;
     Ok(frame)
 }
 

@@ -46,15 +46,7 @@ impl Layout {
         balancer.join(&mut lan, &["10.1.0.2/24"])?;
         lan.take_xdp_from(balancer.nic(0)?)?;
         let servers = dsr_servers(&mut lan, servers, VIP_ON_LAN)?;
-        Ok(Self {
-            client,
-            balancer,
-            servers,
-            router: None,
-            lan,
-            outside: None,
-            vip: VIP_ON_LAN,
-        })
+        Ok(Self { client, balancer, servers, router: None, lan, outside: None, vip: VIP_ON_LAN })
     }
 
     /// Two segments with a router (192.0.2.1 and 10.1.0.1) between them, for `dsr`: client 192.0.2.50 outside, the rest as
@@ -74,15 +66,7 @@ impl Layout {
         for server in &servers {
             server.default_route(ROUTER.into())?;
         }
-        Ok(Self {
-            client,
-            balancer,
-            servers,
-            router: Some(router),
-            lan,
-            outside: Some(outside),
-            vip: VIP_ON_LAN,
-        })
+        Ok(Self { client, balancer, servers, router: Some(router), lan, outside: Some(outside), vip: VIP_ON_LAN })
     }
 
     /// Two segments with the balancer as the router between them, for `nat`: client 192.0.2.50 and VIP 192.0.2.100 on its
@@ -98,15 +82,7 @@ impl Layout {
         for server in &servers {
             server.default_route(BALANCER.into())?;
         }
-        Ok(Self {
-            client,
-            balancer,
-            servers,
-            router: None,
-            lan,
-            outside: Some(outside),
-            vip: VIP_OUTSIDE,
-        })
+        Ok(Self { client, balancer, servers, router: None, lan, outside: Some(outside), vip: VIP_OUTSIDE })
     }
 
     /// Two segments for `dsr` across two NICs: client 192.0.2.50 and VIP 192.0.2.100 on the balancer's eth0, servers on its
@@ -121,15 +97,7 @@ impl Layout {
         for server in &servers {
             server.default_route(ROUTER.into())?;
         }
-        Ok(Self {
-            client,
-            balancer,
-            servers,
-            router: Some(router),
-            lan,
-            outside: Some(outside),
-            vip: VIP_OUTSIDE,
-        })
+        Ok(Self { client, balancer, servers, router: Some(router), lan, outside: Some(outside), vip: VIP_OUTSIDE })
     }
 }
 
@@ -154,11 +122,7 @@ fn client_and_balancer_between(outside: &mut Segment, lan: &mut Segment) -> Resu
 
 fn servers_on(lan: &mut Segment, count: u8) -> Result<Vec<Host>> {
     // The client and the VIP follow at .50 and .100.
-    ensure!(
-        count <= 50 - FIRST_SERVER,
-        "a layout holds at most {} servers",
-        50 - FIRST_SERVER
-    );
+    ensure!(count <= 50 - FIRST_SERVER, "a layout holds at most {} servers", 50 - FIRST_SERVER);
     (1..=count)
         .map(|number| {
             let mut server = Host::new(&format!("server{number}"))?;

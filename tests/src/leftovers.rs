@@ -53,17 +53,12 @@ fn claimed() -> MutexGuard<'static, Option<BTreeSet<Thing>>> {
 pub(crate) fn prepare() -> Result<()> {
     let mut claimed = claimed();
     if claimed.is_none() {
-        ensure!(
-            geteuid().is_root(),
-            "network namespaces need root: run this as root, for example by cargo xtask test"
-        );
+        ensure!(geteuid().is_root(), "network namespaces need root: run this as root, for example by cargo xtask test");
         sweep()?;
         let own = own_folder();
         fs::create_dir_all(&own).with_context(|| format!("cannot create {}", own.display()))?;
-        let started =
-            start_time(process::id()).context("cannot read the start time of this process")?;
-        fs::write(own.join("started"), started)
-            .with_context(|| format!("cannot write to {}", own.display()))?;
+        let started = start_time(process::id()).context("cannot read the start time of this process")?;
+        fs::write(own.join("started"), started).with_context(|| format!("cannot write to {}", own.display()))?;
         start_signal_thread()?;
         *claimed = Some(BTreeSet::new());
     }
@@ -110,8 +105,7 @@ pub(crate) fn release(thing: &Thing) -> Result<()> {
 pub(crate) fn temporary_folder() -> Result<tempfile::TempDir> {
     prepare()?;
     let own = own_folder();
-    tempfile::tempdir_in(&own)
-        .with_context(|| format!("cannot create a folder in {}", own.display()))
+    tempfile::tempdir_in(&own).with_context(|| format!("cannot create a folder in {}", own.display()))
 }
 
 fn own_folder() -> PathBuf {
@@ -121,9 +115,7 @@ fn own_folder() -> PathBuf {
 fn start_signal_thread() -> Result<()> {
     let (ready, listening) = mpsc::channel();
     let wait = move || -> Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let mut interrupt = signal(SignalKind::interrupt())?;
             let mut terminate = signal(SignalKind::terminate())?;
@@ -146,16 +138,12 @@ fn start_signal_thread() -> Result<()> {
             process::exit(128 + received as i32)
         })
     };
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            if let Err(error) = wait() {
-                eprintln!("cannot wait for signals: {error:#}");
-            }
-        })?;
-    listening
-        .recv()
-        .map_err(|_| anyhow!("the signal thread did not start"))
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        if let Err(error) = wait() {
+            eprintln!("cannot wait for signals: {error:#}");
+        }
+    })?;
+    listening.recv().map_err(|_| anyhow!("the signal thread did not start"))
 }
 
 fn take_away(thing: &Thing) -> Result<()> {
@@ -175,10 +163,7 @@ fn remove_namespace(name: &str) -> Result<()> {
     if !Path::new(NETNS).join(name).exists() {
         return Ok(());
     }
-    let output = Command::new("ip")
-        .args(["netns", "delete", name])
-        .stdin(Stdio::null())
-        .output()?;
+    let output = Command::new("ip").args(["netns", "delete", name]).stdin(Stdio::null()).output()?;
     ensure!(
         output.status.success(),
         "cannot delete namespace {name}: {}",
@@ -191,16 +176,8 @@ fn remove_node(node: &str) -> Result<()> {
     for folder in NODE_FOLDERS {
         for path in entries(Path::new(folder))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name == node
-                || name
-                    .strip_prefix(node)
-                    .is_some_and(|rest| rest.starts_with('.'))
-            {
-                let removed = if path.is_dir() {
-                    fs::remove_dir_all(&path)
-                } else {
-                    fs::remove_file(&path)
-                };
+            if name == node || name.strip_prefix(node).is_some_and(|rest| rest.starts_with('.')) {
+                let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
                 removed.with_context(|| format!("cannot remove {}", path.display()))?;
             }
         }
@@ -225,11 +202,7 @@ pub fn sweep() -> Result<()> {
         for path in entries(Path::new(folder))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if owner_in(&name, "t").is_some_and(|owner| !is_alive(owner)) {
-                let _ = if path.is_dir() {
-                    fs::remove_dir_all(&path)
-                } else {
-                    fs::remove_file(&path)
-                };
+                let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             }
         }
     }
@@ -245,14 +218,8 @@ pub fn sweep() -> Result<()> {
 
 /// Ends what still runs in a namespace of the harness, which only the harness puts processes into.
 fn end_processes_in(namespace: &str) -> Result<()> {
-    let output = Command::new("ip")
-        .args(["netns", "pids", namespace])
-        .stdin(Stdio::null())
-        .output()?;
-    for pid in String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| line.trim().parse().ok())
-    {
+    let output = Command::new("ip").args(["netns", "pids", namespace]).stdin(Stdio::null()).output()?;
+    for pid in String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| line.trim().parse().ok()) {
         // It may have ended by itself.
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
@@ -287,9 +254,7 @@ fn start_time(pid: u32) -> Option<String> {
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     match fs::read_dir(folder) {
-        Ok(entries) => Ok(entries
-            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .collect()),
+        Ok(entries) => Ok(entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error).with_context(|| format!("cannot list {}", folder.display())),
     }
@@ -317,15 +282,9 @@ mod tests {
 
     #[test]
     fn children_go_before_their_pins_and_namespaces_last() {
-        let things = BTreeSet::from([
-            Thing::Namespace("a".into()),
-            Thing::Child(Pid::from_raw(9)),
-            Thing::Node("t1-1".into()),
-        ]);
+        let things =
+            BTreeSet::from([Thing::Namespace("a".into()), Thing::Child(Pid::from_raw(9)), Thing::Node("t1-1".into())]);
         let order: Vec<_> = things.into_iter().collect();
-        assert!(matches!(
-            order.as_slice(),
-            [Thing::Child(_), Thing::Node(_), Thing::Namespace(_)]
-        ));
+        assert!(matches!(order.as_slice(), [Thing::Child(_), Thing::Node(_), Thing::Namespace(_)]));
     }
 }

@@ -68,18 +68,13 @@ impl Namespace {
             !role.is_empty() && role.chars().all(plain),
             "{role:?} cannot be a role: small letters, digits, dashes"
         );
-        let name = format!(
-            "caslb-{}-{}-{role}",
-            std::process::id(),
-            COUNTER.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("caslb-{}-{}-{role}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
         let thing = Thing::Namespace(name.clone());
         leftovers::claim(thing.clone())?;
-        let opened =
-            process::run(Command::new("ip").args(["netns", "add", &name])).and_then(|_| {
-                let path = Path::new("/run/netns").join(&name);
-                File::open(&path).with_context(|| format!("cannot open {}", path.display()))
-            });
+        let opened = process::run(Command::new("ip").args(["netns", "add", &name])).and_then(|_| {
+            let path = Path::new("/run/netns").join(&name);
+            File::open(&path).with_context(|| format!("cannot open {}", path.display()))
+        });
         let file = match opened {
             Ok(file) => file,
             Err(error) => {
@@ -107,22 +102,17 @@ impl Namespace {
     /// If the namespace cannot be entered, or if `act` panics.
     pub fn enter<T: Send>(&self, act: impl FnOnce() -> T + Send) -> Result<T> {
         thread::scope(|scope| {
-            let inside = thread::Builder::new()
-                .name(self.name().to_owned())
-                .spawn_scoped(scope, || {
-                    self.enter_for_good()?;
-                    Ok(act())
-                })?;
-            inside
-                .join()
-                .map_err(|_| anyhow!("a thread in {} panicked", self.name()))?
+            let inside = thread::Builder::new().name(self.name().to_owned()).spawn_scoped(scope, || {
+                self.enter_for_good()?;
+                Ok(act())
+            })?;
+            inside.join().map_err(|_| anyhow!("a thread in {} panicked", self.name()))?
         })
     }
 
     /// Moves the calling thread into this namespace; there is no way back, so the thread must be one's own.
     pub(crate) fn enter_for_good(&self) -> Result<()> {
-        setns(&self.0.file, CloneFlags::CLONE_NEWNET)
-            .with_context(|| format!("cannot enter {}", self.name()))
+        setns(&self.0.file, CloneFlags::CLONE_NEWNET).with_context(|| format!("cannot enter {}", self.name()))
     }
 
     /// A tokio runtime whose sockets are in this namespace.
@@ -150,15 +140,13 @@ impl Namespace {
     ///
     /// If it cannot be started or fails; the message holds its standard error.
     pub fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
-        process::run(self.command(program)?.args(arguments))
-            .with_context(|| format!("in {}", self.name()))
+        process::run(self.command(program)?.args(arguments)).with_context(|| format!("in {}", self.name()))
     }
 
     /// Runs the lines of `batch` as `ip` commands (without the `ip`) in this namespace, up to the first that fails.
     pub fn ip(&self, batch: &str) -> Result<String> {
         let mut command = self.command("ip")?;
-        process::run_with_input(command.args(["-batch", "-"]), batch)
-            .with_context(|| format!("in {}", self.name()))
+        process::run_with_input(command.args(["-batch", "-"]), batch).with_context(|| format!("in {}", self.name()))
     }
 
     /// Sets kernel parameters of this namespace, by their paths under `/proc/sys/net`.
@@ -174,7 +162,6 @@ impl Namespace {
 
     /// The index of the device called `device` in this namespace.
     pub fn device_index(&self, device: &str) -> Result<u32> {
-        self.enter(|| if_nametoindex(device))?
-            .with_context(|| format!("no device {device} in {}", self.name()))
+        self.enter(|| if_nametoindex(device))?.with_context(|| format!("no device {device} in {}", self.name()))
     }
 }

@@ -19,16 +19,8 @@ use crate::download::Download;
 pub const CLIENT_HEADER: HeaderName = HeaderName::from_static("x-client-address");
 
 /// Every virtual directory that has a health page, by the name in its path.
-pub const VIRTUAL_DIRECTORIES: [&str; 8] = [
-    "owa",
-    "ecp",
-    "ews",
-    "mapi",
-    "rpc",
-    "Microsoft-Server-ActiveSync",
-    "oab",
-    "Autodiscover",
-];
+pub const VIRTUAL_DIRECTORIES: [&str; 8] =
+    ["owa", "ecp", "ews", "mapi", "rpc", "Microsoft-Server-ActiveSync", "oab", "Autodiscover"];
 
 /// What the health page of a virtual directory does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,10 +60,7 @@ impl Pages {
 
     pub(crate) fn set_health(&self, directory: &str, health: Health) -> Result<()> {
         if !VIRTUAL_DIRECTORIES.contains(&directory) {
-            bail!(
-                "no virtual directory {directory:?}: one of {}",
-                VIRTUAL_DIRECTORIES.join(", ")
-            );
+            bail!("no virtual directory {directory:?}: one of {}", VIRTUAL_DIRECTORIES.join(", "));
         }
         let mut set = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         set.insert(directory.to_ascii_lowercase(), health);
@@ -83,10 +72,7 @@ impl Pages {
     fn health_at(&self, path: &str) -> Option<Health> {
         let path = path.to_ascii_lowercase();
         let directory = path.strip_prefix('/')?.strip_suffix("/healthcheck.htm")?;
-        if !VIRTUAL_DIRECTORIES
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(directory))
-        {
+        if !VIRTUAL_DIRECTORIES.iter().any(|known| known.eq_ignore_ascii_case(directory)) {
             return None;
         }
         let set = self.health.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,32 +84,18 @@ impl Pages {
     /// # Errors
     ///
     /// If the connection shall be closed without an answer.
-    pub(crate) async fn answer(
-        &self,
-        request: Request<Incoming>,
-        client: SocketAddr,
-    ) -> Result<Answer> {
+    pub(crate) async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Result<Answer> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let mut answer = self.page(request).await?;
-        answer
-            .headers_mut()
-            .insert(CLIENT_HEADER, client.to_string().parse()?);
+        answer.headers_mut().insert(CLIENT_HEADER, client.to_string().parse()?);
         Ok(answer)
     }
 
     async fn page(&self, request: Request<Incoming>) -> Result<Answer> {
         if let Some(health) = self.health_at(request.uri().path()) {
             return match health {
-                Health::Healthy => Ok(text(
-                    StatusCode::OK,
-                    "text/html",
-                    format!("200 OK<br/>{}", self.fqdn),
-                )),
-                Health::Status(status) => Ok(text(
-                    StatusCode::from_u16(status)?,
-                    "text/html",
-                    String::new(),
-                )),
+                Health::Healthy => Ok(text(StatusCode::OK, "text/html", format!("200 OK<br/>{}", self.fqdn))),
+                Health::Status(status) => Ok(text(StatusCode::from_u16(status)?, "text/html", String::new())),
                 Health::Closed => bail!("this virtual directory is off"),
                 Health::Silent => future::pending().await,
             };
@@ -136,11 +108,7 @@ impl Pages {
                 Ok(Response::new(body.map_err(never).boxed()))
             }
             (&Method::POST, "/echo") => Ok(Response::new(request.into_body().boxed())),
-            _ => Ok(text(
-                StatusCode::NOT_FOUND,
-                "text/plain",
-                "no such page".to_owned(),
-            )),
+            _ => Ok(text(StatusCode::NOT_FOUND, "text/plain", "no such page".to_owned())),
         }
     }
 }
@@ -148,10 +116,7 @@ impl Pages {
 fn text(status: StatusCode, content_type: &'static str, body: String) -> Answer {
     let mut answer = Response::new(Full::from(body).map_err(never).boxed());
     *answer.status_mut() = status;
-    answer.headers_mut().insert(
-        CONTENT_TYPE,
-        hyper::header::HeaderValue::from_static(content_type),
-    );
+    answer.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
     answer
 }
 
@@ -162,10 +127,7 @@ fn never(error: Infallible) -> hyper::Error {
 /// The number that `key` has in a query such as `bytes=1000&rate=10`.
 fn number(query: &str, key: &str) -> Result<Option<u64>> {
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    pairs
-        .find(|(name, _)| *name == key)
-        .map(|(_, value)| Ok(value.parse()?))
-        .transpose()
+    pairs.find(|(name, _)| *name == key).map(|(_, value)| Ok(value.parse()?)).transpose()
 }
 
 #[cfg(test)]
@@ -175,18 +137,9 @@ mod tests {
     #[test]
     fn health_pages_are_found_whatever_the_case_and_start_healthy() {
         let pages = Pages::new("EX01.contoso.com");
-        assert_eq!(
-            pages.health_at("/owa/healthcheck.htm"),
-            Some(Health::Healthy)
-        );
-        assert_eq!(
-            pages.health_at("/OWA/HealthCheck.htm"),
-            Some(Health::Healthy)
-        );
-        assert_eq!(
-            pages.health_at("/microsoft-server-activesync/healthcheck.htm"),
-            Some(Health::Healthy)
-        );
+        assert_eq!(pages.health_at("/owa/healthcheck.htm"), Some(Health::Healthy));
+        assert_eq!(pages.health_at("/OWA/HealthCheck.htm"), Some(Health::Healthy));
+        assert_eq!(pages.health_at("/microsoft-server-activesync/healthcheck.htm"), Some(Health::Healthy));
         assert_eq!(pages.health_at("/owa/"), None);
         assert_eq!(pages.health_at("/public/healthcheck.htm"), None);
     }
@@ -194,17 +147,9 @@ mod tests {
     #[test]
     fn each_virtual_directory_is_switched_by_itself() {
         let pages = Pages::new("EX01.contoso.com");
-        pages
-            .set_health("Autodiscover", Health::Status(503))
-            .unwrap();
-        assert_eq!(
-            pages.health_at("/Autodiscover/healthcheck.htm"),
-            Some(Health::Status(503))
-        );
-        assert_eq!(
-            pages.health_at("/owa/healthcheck.htm"),
-            Some(Health::Healthy)
-        );
+        pages.set_health("Autodiscover", Health::Status(503)).unwrap();
+        assert_eq!(pages.health_at("/Autodiscover/healthcheck.htm"), Some(Health::Status(503)));
+        assert_eq!(pages.health_at("/owa/healthcheck.htm"), Some(Health::Healthy));
         assert!(pages.set_health("nothing", Health::Closed).is_err());
     }
 

@@ -21,9 +21,7 @@ impl UdpEcho {
     pub fn start(namespace: &Namespace, name: &str, address: Ipv4Addr, port: u16) -> Result<Self> {
         let runtime = namespace.runtime()?;
         let socket = runtime.run(async move {
-            UdpSocket::bind((address, port))
-                .await
-                .with_context(|| format!("cannot listen on {address}:{port}"))
+            UdpSocket::bind((address, port)).await.with_context(|| format!("cannot listen on {address}:{port}"))
         })?;
         let name = name.to_owned();
         runtime.spawn(async move {
@@ -33,12 +31,7 @@ impl UdpEcho {
                 let Ok((length, client)) = socket.recv_from(&mut buffer).await else {
                     continue;
                 };
-                let answer = [
-                    name.as_bytes(),
-                    b" ",
-                    buffer.get(..length).unwrap_or_default(),
-                ]
-                .concat();
+                let answer = [name.as_bytes(), b" ", buffer.get(..length).unwrap_or_default()].concat();
                 let _ = socket.send_to(&answer, client).await;
             }
         });

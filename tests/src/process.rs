@@ -22,19 +22,10 @@ impl Child {
     /// Starts `command`.
     pub fn spawn(command: &mut Command) -> Result<Self> {
         leftovers::claim_with(|| {
-            let process = command
-                .spawn()
-                .with_context(|| format!("cannot start {}", describe(command)))?;
+            let process = command.spawn().with_context(|| format!("cannot start {}", describe(command)))?;
             // Process ids fit: the kernel's limit is 2^22 (proc(5), pid_max).
             let pid = Pid::from_raw(i32::try_from(process.id())?);
-            Ok((
-                Self {
-                    process,
-                    pid,
-                    status: None,
-                },
-                Thing::Child(pid),
-            ))
+            Ok((Self { process, pid, status: None }, Thing::Child(pid)))
         })
     }
 
@@ -47,9 +38,7 @@ impl Child {
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
         if self.status.is_none() {
             // Waiting frees the process id, so it is forgotten in the same step.
-            let ended = leftovers::release_if(&Thing::Child(self.pid), || {
-                self.process.try_wait().transpose()
-            });
+            let ended = leftovers::release_if(&Thing::Child(self.pid), || self.process.try_wait().transpose());
             self.status = ended.transpose()?;
         }
         Ok(self.status)
@@ -68,8 +57,7 @@ impl Child {
     /// Sends it `signal`. Without effect if it has ended.
     pub fn signal(&mut self, signal: Signal) -> Result<()> {
         if self.try_wait()?.is_none() {
-            kill(self.pid, signal)
-                .with_context(|| format!("cannot send {signal} to process {}", self.pid))?;
+            kill(self.pid, signal).with_context(|| format!("cannot send {signal} to process {}", self.pid))?;
         }
         Ok(())
     }
@@ -107,10 +95,7 @@ pub fn run_with_input(command: &mut Command, input: &str) -> Result<String> {
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start {}", describe(command)))?;
-    let mut pipe = process
-        .stdin
-        .take()
-        .ok_or_else(|| anyhow!("no pipe to {}", describe(command)))?;
+    let mut pipe = process.stdin.take().ok_or_else(|| anyhow!("no pipe to {}", describe(command)))?;
     // A process that fails early closes its end; its own message says more than a broken pipe.
     let _ = pipe.write_all(input.as_bytes());
     drop(pipe);
@@ -131,8 +116,5 @@ fn finish(command: &Command, output: std::io::Result<Output>) -> Result<String> 
 
 fn describe(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words
-        .map(|word| word.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }

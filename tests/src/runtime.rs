@@ -27,9 +27,8 @@ impl Runtime {
         let (ready, started) = mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let inside = move || {
-            let built = namespace
-                .enter_for_good()
-                .and_then(|()| Ok(Builder::new_current_thread().enable_all().build()?));
+            let built =
+                namespace.enter_for_good().and_then(|()| Ok(Builder::new_current_thread().enable_all().build()?));
             match built {
                 Ok(runtime) => {
                     // Nobody listens if the caller is gone; then `stopped` ends at once.
@@ -42,24 +41,13 @@ impl Runtime {
                 }
             }
         };
-        let thread = thread::Builder::new()
-            .name("runtime".into())
-            .spawn(inside)?;
-        let handle = started
-            .recv()
-            .context("the runtime's thread did not start")??;
-        Ok(Self {
-            handle,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        let thread = thread::Builder::new().name("runtime".into()).spawn(inside)?;
+        let handle = started.recv().context("the runtime's thread did not start")??;
+        Ok(Self { handle, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Starts `work` and returns at once.
-    pub fn spawn<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> Task<T> {
+    pub fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Task<T> {
         let (result, receiver) = mpsc::channel();
         self.handle.spawn(async move {
             // Nobody may be waiting for it any more.
@@ -73,10 +61,7 @@ impl Runtime {
     /// # Errors
     ///
     /// The error of `work`, or if it panicked.
-    pub fn run<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
+    pub fn run<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
         self.spawn(work).join()?
     }
 }
@@ -88,9 +73,7 @@ impl<T> Task<T> {
     ///
     /// If it panicked or its runtime was stopped.
     pub fn join(self) -> Result<T> {
-        self.0
-            .recv()
-            .map_err(|_| anyhow!("the work was stopped before its end"))
+        self.0.recv().map_err(|_| anyhow!("the work was stopped before its end"))
     }
 }
 

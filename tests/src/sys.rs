@@ -10,8 +10,7 @@ use std::process::Command;
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{
-    AddressFamily, LinkAddr, SockFlag, SockProtocol, SockType, SockaddrLike, bind, setsockopt,
-    socket, sockopt,
+    AddressFamily, LinkAddr, SockFlag, SockProtocol, SockType, SockaddrLike, bind, setsockopt, socket, sockopt,
 };
 
 /// Receive buffer of packet sockets in bytes: a burst of a whole test fits, so that captures lose nothing.
@@ -48,9 +47,7 @@ fn link_address(ifindex: u32) -> io::Result<LinkAddr> {
     // SAFETY: sockaddr_ll is a plain C struct of integers and an array of bytes, for which all zeros are valid.
     let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
     address.sll_family = u16::try_from(libc::AF_PACKET).map_err(out_of_range)?;
-    address.sll_protocol = u16::try_from(libc::ETH_P_ALL)
-        .map_err(out_of_range)?
-        .to_be();
+    address.sll_protocol = u16::try_from(libc::ETH_P_ALL).map_err(out_of_range)?.to_be();
     address.sll_ifindex = i32::try_from(ifindex).map_err(out_of_range)?;
     let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).map_err(out_of_range)?;
     // SAFETY: the pointer is to a live sockaddr_ll of the length given, and from_raw copies out of it.
@@ -74,9 +71,5 @@ pub(crate) fn frames_lost(socket: &OwnedFd) -> io::Result<u32> {
             &raw mut length,
         )
     };
-    if result == 0 {
-        Ok(statistics.tp_drops)
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if result == 0 { Ok(statistics.tp_drops) } else { Err(io::Error::last_os_error()) }
 }

@@ -67,13 +67,9 @@ impl FromStr for Address {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let parts = text
-            .split_once('/')
-            .with_context(|| format!("{text:?} has no prefix length: write ADDRESS/BITS"))?;
-        Ok(Self {
-            ip: parts.0.parse()?,
-            prefix: parts.1.parse()?,
-        })
+        let parts =
+            text.split_once('/').with_context(|| format!("{text:?} has no prefix length: write ADDRESS/BITS"))?;
+        Ok(Self { ip: parts.0.parse()?, prefix: parts.1.parse()? })
     }
 }
 
@@ -97,16 +93,9 @@ impl Segment {
     pub fn new(role: &str) -> Result<Self> {
         let namespace = Namespace::new(role)?;
         // The bridge is a wire here: it has no addresses and forwards multicast to everybody.
-        namespace.sysctls(&[
-            ("ipv6/conf/all/disable_ipv6", "1"),
-            ("ipv6/conf/default/disable_ipv6", "1"),
-        ])?;
+        namespace.sysctls(&[("ipv6/conf/all/disable_ipv6", "1"), ("ipv6/conf/default/disable_ipv6", "1")])?;
         namespace.ip("link add br0 type bridge stp_state 0 mcast_snooping 0\nlink set br0 up")?;
-        Ok(Self {
-            namespace,
-            ports: 0,
-            pass: Vec::new(),
-        })
+        Ok(Self { namespace, ports: 0, pass: Vec::new() })
     }
 
     /// The namespace of the bridge. Its device `br0` sees no frame that goes from port to port; capture on a port.
@@ -121,13 +110,8 @@ impl Segment {
     ///
     /// Without the harness' BPF object, or if the program cannot be attached.
     pub fn take_xdp_from(&mut self, nic: &Nic) -> Result<()> {
-        ensure!(
-            nic.segment == self.namespace.name(),
-            "{} is not a NIC of this segment",
-            nic.name
-        );
-        self.pass
-            .push(Attached::new(&self.namespace, &nic.port, Program::Pass)?);
+        ensure!(nic.segment == self.namespace.name(), "{} is not a NIC of this segment", nic.name);
+        self.pass.push(Attached::new(&self.namespace, &nic.port, Program::Pass)?);
         Ok(())
     }
 }
@@ -157,21 +141,14 @@ pub struct Nic {
 impl Nic {
     /// Its first address.
     pub fn ip(&self) -> Result<IpAddr> {
-        self.addresses
-            .first()
-            .map(|address| address.ip)
-            .ok_or_else(|| anyhow!("{} has no address", self.name))
+        self.addresses.first().map(|address| address.ip).ok_or_else(|| anyhow!("{} has no address", self.name))
     }
 }
 
 impl Host {
     /// A host without NICs.
     pub fn new(role: &str) -> Result<Self> {
-        Ok(Self {
-            namespace: Namespace::new(role)?,
-            role: role.to_owned(),
-            nics: Vec::new(),
-        })
+        Ok(Self { namespace: Namespace::new(role)?, role: role.to_owned(), nics: Vec::new() })
     }
 
     /// Its namespace.
@@ -186,9 +163,7 @@ impl Host {
 
     /// The NIC that joined as number `index`, from 0.
     pub fn nic(&self, index: usize) -> Result<&Nic> {
-        self.nics
-            .get(index)
-            .ok_or_else(|| anyhow!("{} has no NIC {index}", self.role))
+        self.nics.get(index).ok_or_else(|| anyhow!("{} has no NIC {index}", self.role))
     }
 
     /// The first address of its first NIC.
@@ -199,13 +174,8 @@ impl Host {
     /// Gives it a NIC on `segment` with `addresses` (such as `10.1.0.11/24`), the first of which makes the MAC. A NIC
     /// without an IPv6 address has IPv6 off, so that it stays quiet.
     pub fn join(&mut self, segment: &mut Segment, addresses: &[&str]) -> Result<()> {
-        let addresses = addresses
-            .iter()
-            .map(|text| text.parse())
-            .collect::<Result<Vec<Address>>>()?;
-        let Some(first) = addresses.first() else {
-            bail!("a NIC of {} needs an address", self.role)
-        };
+        let addresses = addresses.iter().map(|text| text.parse()).collect::<Result<Vec<Address>>>()?;
+        let Some(first) = addresses.first() else { bail!("a NIC of {} needs an address", self.role) };
         let mac = Mac::of(first.ip);
         let name = format!("eth{}", self.nics.len());
         segment.ports += 1;
@@ -213,16 +183,11 @@ impl Host {
         let port = format!("{:.10}-{}", self.role, segment.ports);
         let bridge = &segment.namespace;
 
-        self.namespace.ip(&format!(
-            "link add {name} address {mac} type veth peer name {port} netns {}",
-            bridge.name()
-        ))?;
+        self.namespace
+            .ip(&format!("link add {name} address {mac} type veth peer name {port} netns {}", bridge.name()))?;
         let has_ipv6 = addresses.iter().any(|address| address.ip.is_ipv6());
         self.namespace.sysctls(&[
-            (
-                &format!("ipv6/conf/{name}/disable_ipv6"),
-                if has_ipv6 { "0" } else { "1" },
-            ),
+            (&format!("ipv6/conf/{name}/disable_ipv6"), if has_ipv6 { "0" } else { "1" }),
             (&format!("ipv6/conf/{name}/accept_dad"), "0"),
         ])?;
         offloads_off(&self.namespace, &name)?;
@@ -234,13 +199,7 @@ impl Host {
         }
         self.namespace.ip(&batch)?;
         wait_for_link(bridge, &port)?;
-        self.nics.push(Nic {
-            name,
-            mac,
-            addresses,
-            port,
-            segment: bridge.name().to_owned(),
-        });
+        self.nics.push(Nic { name, mac, addresses, port, segment: bridge.name().to_owned() });
         Ok(())
     }
 
@@ -252,8 +211,7 @@ impl Host {
 
     /// Sends everything that is not on its own segments to `gateway`.
     pub fn default_route(&self, gateway: IpAddr) -> Result<()> {
-        self.namespace
-            .ip(&format!("route add default via {gateway}"))?;
+        self.namespace.ip(&format!("route add default via {gateway}"))?;
         Ok(())
     }
 
@@ -265,24 +223,15 @@ impl Host {
     /// Answers ARP for an address only on the device that holds it, and asks with the address of the outgoing device: with
     /// the VIP on its loopback device the host keeps silent about it (what LVS calls the ARP problem).
     pub fn keep_quiet_about_loopback(&self) -> Result<()> {
-        self.namespace.sysctls(&[
-            ("ipv4/conf/all/arp_ignore", "1"),
-            ("ipv4/conf/all/arp_announce", "2"),
-        ])
+        self.namespace.sysctls(&[("ipv4/conf/all/arp_ignore", "1"), ("ipv4/conf/all/arp_announce", "2")])
     }
 
     /// Pulls (`false`) or plugs (`true`) the cable of NIC number `index`: nothing arrives or leaves, and no packet tells.
     pub fn plug(&self, segment: &Segment, index: usize, plugged: bool) -> Result<()> {
         let nic = self.nic(index)?;
-        ensure!(
-            nic.segment == segment.namespace.name(),
-            "{} is not on that segment",
-            nic.name
-        );
+        ensure!(nic.segment == segment.namespace.name(), "{} is not on that segment", nic.name);
         let state = if plugged { "up" } else { "down" };
-        segment
-            .namespace
-            .ip(&format!("link set {} {state}", nic.port))?;
+        segment.namespace.ip(&format!("link set {} {state}", nic.port))?;
         if plugged {
             wait_for_link(&segment.namespace, &nic.port)?;
         }
@@ -318,22 +267,13 @@ mod tests {
 
     #[test]
     fn a_mac_shows_the_address_it_was_made_from() {
-        assert_eq!(
-            Mac::of(IpAddr::from([10, 1, 0, 11])).to_string(),
-            "02:00:0a:01:00:0b"
-        );
-        assert_eq!(
-            Mac::of("2001:db8:1::1:12".parse().unwrap()).to_string(),
-            "02:06:00:01:00:12"
-        );
+        assert_eq!(Mac::of(IpAddr::from([10, 1, 0, 11])).to_string(), "02:00:0a:01:00:0b");
+        assert_eq!(Mac::of("2001:db8:1::1:12".parse().unwrap()).to_string(), "02:06:00:01:00:12");
     }
 
     #[test]
     fn an_address_needs_its_prefix_length() {
-        assert_eq!(
-            "10.1.0.11/24".parse::<Address>().unwrap().to_string(),
-            "10.1.0.11/24"
-        );
+        assert_eq!("10.1.0.11/24".parse::<Address>().unwrap().to_string(), "10.1.0.11/24");
         assert!("10.1.0.11".parse::<Address>().is_err());
         assert!("10.1.0/24".parse::<Address>().is_err());
     }

@@ -92,12 +92,8 @@ impl View {
 
     /// Where it comes from and goes to, if it is TCP or UDP.
     pub fn ends(&self) -> Option<Ends> {
-        let Net::Ip {
-            src,
-            dst,
-            transport: Transport::Tcp { ports, .. } | Transport::Udp { ports, .. },
-            ..
-        } = &self.net
+        let Net::Ip { src, dst, transport: Transport::Tcp { ports, .. } | Transport::Udp { ports, .. }, .. } =
+            &self.net
         else {
             return None;
         };
@@ -115,19 +111,11 @@ impl Net {
         let (src, dst, ttl) = match &packet.net {
             Some(NetSlice::Ipv4(ip)) => {
                 let header = ip.header();
-                (
-                    header.source_addr().into(),
-                    header.destination_addr().into(),
-                    header.ttl(),
-                )
+                (header.source_addr().into(), header.destination_addr().into(), header.ttl())
             }
             Some(NetSlice::Ipv6(ip)) => {
                 let header = ip.header();
-                (
-                    header.source_addr().into(),
-                    header.destination_addr().into(),
-                    header.hop_limit(),
-                )
+                (header.source_addr().into(), header.destination_addr().into(), header.hop_limit())
             }
             Some(NetSlice::Arp(arp)) => {
                 let Ok(arp) = arp.to_packet().try_eth_ipv4() else {
@@ -141,12 +129,7 @@ impl Net {
             }
             None => return Self::Other,
         };
-        Self::Ip {
-            src,
-            dst,
-            ttl,
-            transport: Transport::of(packet),
-        }
+        Self::Ip { src, dst, ttl, transport: Transport::of(packet) }
     }
 }
 
@@ -158,16 +141,11 @@ impl Transport {
                 header: Box::new(tcp.to_header()),
                 payload: tcp.payload().to_vec(),
             },
-            Some(TransportSlice::Udp(udp)) => Self::Udp {
-                ports: (udp.source_port(), udp.destination_port()),
-                payload: udp.payload().to_vec(),
-            },
-            Some(TransportSlice::Icmpv4(icmp)) => Self::Icmp {
-                kind: (icmp.type_u8(), icmp.code_u8()),
-            },
-            Some(TransportSlice::Icmpv6(icmp)) => Self::Icmp {
-                kind: (icmp.type_u8(), icmp.code_u8()),
-            },
+            Some(TransportSlice::Udp(udp)) => {
+                Self::Udp { ports: (udp.source_port(), udp.destination_port()), payload: udp.payload().to_vec() }
+            }
+            Some(TransportSlice::Icmpv4(icmp)) => Self::Icmp { kind: (icmp.type_u8(), icmp.code_u8()) },
+            Some(TransportSlice::Icmpv6(icmp)) => Self::Icmp { kind: (icmp.type_u8(), icmp.code_u8()) },
             _ => Self::Other,
         }
     }
@@ -180,47 +158,19 @@ impl fmt::Display for View {
             write!(f, " vlan {vlan}")?;
         }
         match &self.net {
-            Net::Ip {
-                src,
-                dst,
-                ttl,
-                transport,
-            } => match transport {
-                Transport::Tcp {
-                    ports,
-                    header,
-                    payload,
-                } => {
-                    write!(
-                        f,
-                        " {} > {} TCP ",
-                        SocketAddr::new(*src, ports.0),
-                        SocketAddr::new(*dst, ports.1)
-                    )?;
-                    let flags = [
-                        (header.syn, "S"),
-                        (header.fin, "F"),
-                        (header.rst, "R"),
-                        (header.psh, "P"),
-                        (header.ack, "."),
-                    ];
+            Net::Ip { src, dst, ttl, transport } => match transport {
+                Transport::Tcp { ports, header, payload } => {
+                    write!(f, " {} > {} TCP ", SocketAddr::new(*src, ports.0), SocketAddr::new(*dst, ports.1))?;
+                    let flags =
+                        [(header.syn, "S"), (header.fin, "F"), (header.rst, "R"), (header.psh, "P"), (header.ack, ".")];
                     for (_, letter) in flags.iter().filter(|(set, _)| *set) {
                         f.write_str(letter)?;
                     }
-                    write!(
-                        f,
-                        " seq {} ack {}",
-                        header.sequence_number, header.acknowledgment_number
-                    )?;
+                    write!(f, " seq {} ack {}", header.sequence_number, header.acknowledgment_number)?;
                     write!(f, " length {} ttl {ttl}", payload.len())
                 }
                 Transport::Udp { ports, payload } => {
-                    write!(
-                        f,
-                        " {} > {} UDP",
-                        SocketAddr::new(*src, ports.0),
-                        SocketAddr::new(*dst, ports.1)
-                    )?;
+                    write!(f, " {} > {} UDP", SocketAddr::new(*src, ports.0), SocketAddr::new(*dst, ports.1))?;
                     write!(f, " length {} ttl {ttl}", payload.len())
                 }
                 Transport::Icmp { kind: (kind, code) } => {
@@ -228,14 +178,8 @@ impl fmt::Display for View {
                 }
                 Transport::Other => write!(f, " {src} > {dst} ttl {ttl}"),
             },
-            Net::Arp {
-                operation: 1,
-                sender,
-                target,
-            } => write!(f, " ARP who has {} tell {}", target.1, sender.1),
-            Net::Arp {
-                operation, sender, ..
-            } => write!(f, " ARP {operation}: {} is at {}", sender.1, sender.0),
+            Net::Arp { operation: 1, sender, target } => write!(f, " ARP who has {} tell {}", target.1, sender.1),
+            Net::Arp { operation, sender, .. } => write!(f, " ARP {operation}: {} is at {}", sender.1, sender.0),
             Net::Other => Ok(()),
         }
     }
@@ -250,9 +194,7 @@ mod tests {
     const SERVER: Mac = Mac([2, 0, 10, 1, 0, 11]);
 
     fn line(frame: &[u8]) -> String {
-        View::of(frame)
-            .map(|view| view.to_string())
-            .unwrap_or_default()
+        View::of(frame).map(|view| view.to_string()).unwrap_or_default()
     }
 
     #[test]
@@ -266,35 +208,19 @@ mod tests {
         let macs = "02:00:0a:01:00:32 > 02:00:0a:01:00:0b";
         let flow = "10.1.0.50:40000 > 10.1.0.100:443";
         let cases = [
-            (
-                ends.syn().unwrap(),
-                format!("{macs} {flow} TCP S seq 1000 ack 0 length 0 ttl 64"),
-            ),
-            (
-                ends.data(5, 6, b"abc").unwrap(),
-                format!("{macs} {flow} TCP P. seq 5 ack 6 length 3 ttl 64"),
-            ),
-            (
-                ends.udp(b"abc").unwrap(),
-                format!("{macs} {flow} UDP length 3 ttl 64"),
-            ),
-            (
-                ends.icmp_echo(1, 1, b"").unwrap(),
-                format!("{macs} 10.1.0.50 > 10.1.0.100 ICMP 8/0 ttl 64"),
-            ),
+            (ends.syn().unwrap(), format!("{macs} {flow} TCP S seq 1000 ack 0 length 0 ttl 64")),
+            (ends.data(5, 6, b"abc").unwrap(), format!("{macs} {flow} TCP P. seq 5 ack 6 length 3 ttl 64")),
+            (ends.udp(b"abc").unwrap(), format!("{macs} {flow} UDP length 3 ttl 64")),
+            (ends.icmp_echo(1, 1, b"").unwrap(), format!("{macs} 10.1.0.50 > 10.1.0.100 ICMP 8/0 ttl 64")),
             (
                 arp_request(CLIENT, [10, 1, 0, 50].into(), [10, 1, 0, 100].into()).unwrap(),
-                "02:00:0a:01:00:32 > ff:ff:ff:ff:ff:ff ARP who has 10.1.0.100 tell 10.1.0.50"
-                    .to_owned(),
+                "02:00:0a:01:00:32 > ff:ff:ff:ff:ff:ff ARP who has 10.1.0.100 tell 10.1.0.50".to_owned(),
             ),
         ];
         for (frame, expected) in cases {
             assert_eq!(line(&frame), expected);
         }
-        assert_eq!(
-            View::of(&ends.syn().unwrap()).and_then(|view| view.ends()),
-            Some(ends)
-        );
+        assert_eq!(View::of(&ends.syn().unwrap()).and_then(|view| view.ends()), Some(ends));
         assert_eq!(ends.reversed().reversed(), ends);
     }
 }

@@ -12,11 +12,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// # Errors
 ///
 /// The first error of `look`, or that `what` was not seen within `within`.
-pub fn until<T>(
-    what: &str,
-    within: Duration,
-    mut look: impl FnMut() -> Result<Option<T>>,
-) -> Result<T> {
+pub fn until<T>(what: &str, within: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let deadline = Instant::now() + within;
     loop {
         if let Some(found) = look()? {

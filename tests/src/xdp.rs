@@ -36,11 +36,8 @@ impl Attached {
             Program::Bounce => "bounce",
         };
         let object = object()?;
-        let mut loaded = Ebpf::load_file(&object)
-            .with_context(|| format!("cannot load {}", object.display()))?;
-        let found = loaded
-            .program_mut(name)
-            .with_context(|| format!("no program {name} in {}", object.display()))?;
+        let mut loaded = Ebpf::load_file(&object).with_context(|| format!("cannot load {}", object.display()))?;
+        let found = loaded.program_mut(name).with_context(|| format!("no program {name} in {}", object.display()))?;
         let xdp: &mut Xdp = found.try_into()?;
         xdp.load()?;
         // Inside, because the kernel looks the index up in the namespace of the calling thread.
@@ -60,10 +57,5 @@ fn object() -> Result<PathBuf> {
     own.ancestors()
         .map(|folder| folder.join("bpf/harness.o"))
         .find(|object| object.is_file())
-        .ok_or_else(|| {
-            anyhow!(
-                "no bpf/harness.o above {}: run cargo xtask build-ebpf",
-                own.display()
-            )
-        })
+        .ok_or_else(|| anyhow!("no bpf/harness.o above {}: run cargo xtask build-ebpf", own.display()))
 }

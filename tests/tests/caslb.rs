@@ -32,15 +32,11 @@ struct StandIn {
 
 impl StandIn {
     fn new() -> Result<Self> {
-        let standin = Self {
-            folder: tempfile::tempdir()?,
-        };
+        let standin = Self { folder: tempfile::tempdir()? };
         // Written by another process: a file that is open for writing cannot be run, and a child that another test starts
         // at this moment would hold it open (ETXTBSY).
         let mut write = Command::new("sh");
-        write
-            .args(["-c", "cat > \"$0\" && chmod 755 \"$0\""])
-            .arg(standin.path());
+        write.args(["-c", "cat > \"$0\" && chmod 755 \"$0\""]).arg(standin.path());
         run_with_input(&mut write, SCRIPT)?;
         Ok(standin)
     }
@@ -50,9 +46,7 @@ impl StandIn {
     }
 
     fn node(&self, namespace: &Namespace) -> Result<Caslb> {
-        Caslb::with_binary(self.path(), namespace, |node| {
-            format!("[node]\nname = \"{node}\"\n")
-        })
+        Caslb::with_binary(self.path(), namespace, |node| format!("[node]\nname = \"{node}\"\n"))
     }
 
     fn calls(&self) -> Result<Vec<String>> {
@@ -70,20 +64,11 @@ fn a_node_is_started_asked_stopped_and_detached() -> Result<()> {
     let (node, config) = (caslb.node().to_owned(), caslb.config());
     caslb.run(&["--bpf-log", "debug"])?;
     caslb.wait_for_state("EX01", "up", SOON)?;
-    let error = caslb
-        .wait_for_state("EX02", "up", Duration::from_millis(50))
-        .err()
-        .context("EX02 is down")?;
-    ensure!(
-        format!("{error:#}").contains("EX02 up: not seen within 50ms"),
-        "{error:#}"
-    );
+    let error = caslb.wait_for_state("EX02", "up", Duration::from_millis(50)).err().context("EX02 is down")?;
+    ensure!(format!("{error:#}").contains("EX02 up: not seen within 50ms"), "{error:#}");
 
     let unknown = caslb.command(&["frobnicate"])?;
-    assert_eq!(
-        (unknown.code, unknown.stderr.as_str()),
-        (Some(2), "no such command\n")
-    );
+    assert_eq!((unknown.code, unknown.stderr.as_str()), (Some(2), "no such command\n"));
     assert!(unknown.json().is_err());
 
     assert_eq!(caslb.stop()?.signal(), Some(15));
@@ -108,10 +93,7 @@ fn a_controller_that_ends_shows_its_log_instead_of_a_timeout() -> Result<()> {
     let mut caslb = standin.node(&namespace)?;
     let error = caslb.run(&["--refuse"]).err().context("it should fail")?;
     let text = format!("{error:#}");
-    ensure!(
-        text.contains("it will not run") && text.contains("ended with exit status: 1"),
-        "{text}"
-    );
+    ensure!(text.contains("it will not run") && text.contains("ended with exit status: 1"), "{text}");
 
     let mut refusing = standin.node(&namespace)?;
     assert_eq!(refusing.run_to_end(&["--refuse"])?.code(), Some(1));

@@ -28,36 +28,18 @@ fn a_host_answers_raw_frames() -> Result<()> {
     let ends = client_to_server(&layout, 9)?;
     let mut wire = Wire::open(layout.client.namespace(), "eth0")?;
 
-    wire.send(&arp_request(
-        ends.src_mac,
-        [10, 1, 0, 50].into(),
-        [10, 1, 0, 11].into(),
-    )?)?;
-    let reply = wire.expect(SOON, |view| {
-        matches!(view.net, Net::Arp { operation: 2, .. })
-    })?;
-    let Some(Net::Arp { sender, .. }) = reply.view().map(|view| view.net) else {
-        unreachable!("expected ARP")
-    };
+    wire.send(&arp_request(ends.src_mac, [10, 1, 0, 50].into(), [10, 1, 0, 11].into())?)?;
+    let reply = wire.expect(SOON, |view| matches!(view.net, Net::Arp { operation: 2, .. }))?;
+    let Some(Net::Arp { sender, .. }) = reply.view().map(|view| view.net) else { unreachable!("expected ARP") };
     assert_eq!(sender, (ends.dst_mac, [10, 1, 0, 11].into()));
 
     wire.send(&ends.icmp_echo(1, 1, b"are you there")?)?;
-    let is_echo_reply = |net: &Net| {
-        matches!(
-            net,
-            Net::Ip {
-                transport: Transport::Icmp { kind: (0, 0) },
-                ..
-            }
-        )
-    };
+    let is_echo_reply = |net: &Net| matches!(net, Net::Ip { transport: Transport::Icmp { kind: (0, 0) }, .. });
     wire.expect(SOON, |view| is_echo_reply(&view.net))?;
 
     // Nobody listens: reset.
     wire.send(&ends.syn()?)?;
-    let reset = wire.expect(SOON, |view| {
-        view.ends().is_some_and(|got| got == ends.reversed())
-    })?;
+    let reset = wire.expect(SOON, |view| view.ends().is_some_and(|got| got == ends.reversed()))?;
     let text = reset.view().context("unreadable")?.to_string();
     ensure!(text.contains("TCP R. seq 0 ack 1001"), "{text}");
     Ok(())
@@ -70,18 +52,10 @@ fn captures_verify_real_traffic_and_keep_both_directions_unless_asked() -> Resul
     let (client, server) = (&layout.client, &layout.servers[0]);
     let both = Capture::start(client.namespace(), "eth0", Direction::Both)?;
     let incoming = Capture::start(client.namespace(), "eth0", Direction::Incoming)?;
-    let port = Capture::start(
-        layout.lan.namespace(),
-        &client.nic(0)?.port,
-        Direction::Both,
-    )?;
+    let port = Capture::start(layout.lan.namespace(), &client.nic(0)?.port, Direction::Both)?;
 
-    let listening = server
-        .namespace()
-        .enter(|| UdpSocket::bind("10.1.0.11:0"))??;
-    let calling = client
-        .namespace()
-        .enter(|| UdpSocket::bind("10.1.0.50:0"))??;
+    let listening = server.namespace().enter(|| UdpSocket::bind("10.1.0.11:0"))??;
+    let calling = client.namespace().enter(|| UdpSocket::bind("10.1.0.50:0"))??;
     for socket in [&listening, &calling] {
         socket.set_read_timeout(Some(SOON))?;
     }
@@ -125,10 +99,7 @@ fn a_bad_checksum_is_found_and_described() -> Result<()> {
     let error = frames.verify_checksums().err().context("nothing found")?;
     let text = error.to_string();
     let flow = "02:00:0a:01:00:32 > 02:00:0a:01:00:0b 10.1.0.50:40000 > 10.1.0.11:53 UDP length 3";
-    ensure!(
-        text.contains("\n  frame ") && text.contains(flow) && text.contains("UDP checksum is 0x"),
-        "{text}"
-    );
+    ensure!(text.contains("\n  frame ") && text.contains(flow) && text.contains("UDP checksum is 0x"), "{text}");
     assert_eq!(text.lines().count(), 2, "{text}");
     Ok(())
 }
@@ -144,10 +115,7 @@ fn frames_arrive_as_they_were_sent_also_those_for_nobody() -> Result<()> {
     client.send(&plain)?;
     let got = server.expect(SOON, |view| view.ends() == Some(ends))?;
     assert_eq!(got.bytes, plain);
-    let nobody = Ends {
-        dst_mac: Mac([2, 0, 0, 0, 0, 1]),
-        ..ends
-    };
+    let nobody = Ends { dst_mac: Mac([2, 0, 0, 0, 0, 1]), ..ends };
     client.send(&nobody.udp(b"flooded")?)?;
     server.expect(SOON, |view| view.ends() == Some(nobody))?;
     Ok(())

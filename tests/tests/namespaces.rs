@@ -35,24 +35,13 @@ impl Holder {
         let mut output = BufReader::new(process.stdout.take().context("no output")?);
         let mut line = String::new();
         output.read_line(&mut line)?;
-        let (namespace, inner) = line
-            .trim()
-            .split_once(' ')
-            .context("the holder did not start")?;
+        let (namespace, inner) = line.trim().split_once(' ').context("the holder did not start")?;
         let (namespace, inner) = (namespace.to_owned(), inner.parse()?);
-        Ok(Self {
-            process,
-            namespace,
-            inner,
-            _output: output,
-        })
+        Ok(Self { process, namespace, inner, _output: output })
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
-        nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(i32::try_from(self.process.id())?),
-            signal,
-        )?;
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(i32::try_from(self.process.id())?), signal)?;
         Ok(())
     }
 
@@ -86,8 +75,7 @@ fn commands_closures_and_runtimes_run_inside_but_see_the_hosts_files() -> Result
     let listed = namespace.enter(|| std::fs::read_to_string("/proc/thread-self/net/dev"))??;
     ensure!(listed.contains("only-here"), "{listed}");
     let runtime = namespace.runtime()?;
-    let listed =
-        runtime.run(async { Ok(std::fs::read_to_string("/proc/thread-self/net/dev")?) })?;
+    let listed = runtime.run(async { Ok(std::fs::read_to_string("/proc/thread-self/net/dev")?) })?;
     ensure!(listed.contains("only-here"), "{listed}");
     // Unlike with ip netns exec, which mounts a sysfs of its own over the host's.
     let mounts = namespace.run("readlink", &["/proc/self/ns/mnt"])?;
@@ -100,15 +88,9 @@ fn commands_closures_and_runtimes_run_inside_but_see_the_hosts_files() -> Result
 #[ignore = "needs root and the BPF object: cargo xtask test"]
 fn a_failed_command_says_which_and_why() -> Result<()> {
     let namespace = Namespace::new("failing")?;
-    let error = namespace
-        .run("ip", &["link", "show", "nothing"])
-        .err()
-        .context("it should fail")?;
+    let error = namespace.run("ip", &["link", "show", "nothing"]).err().context("it should fail")?;
     let text = format!("{error:#}");
-    ensure!(
-        text.contains("ip link show nothing") && text.contains("does not exist"),
-        "{text}"
-    );
+    ensure!(text.contains("ip link show nothing") && text.contains("does not exist"), "{text}");
     Ok(())
 }
 
@@ -159,10 +141,7 @@ fn what_a_killed_process_leaves_is_swept_by_the_next_one() -> Result<()> {
     wait::until("the end of what was left", SOON, || {
         Ok((!exists(&killed.namespace) && !killed.inner_runs()).then_some(()))
     })?;
-    assert!(
-        exists(&living.namespace),
-        "a living process lost its namespace"
-    );
+    assert!(exists(&living.namespace), "a living process lost its namespace");
     assert!(living.inner_runs());
     living.signal(Signal::SIGTERM)
 }

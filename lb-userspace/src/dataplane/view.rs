@@ -1,11 +1,11 @@
 //! What is in the maps of a node, read from their pins.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use anyhow::Context;
 use lb_common::{
     Reason,
-    layout::{Endpoint4, HashKind, Label, Mode, NO_BLOCK, NO_SERVICE, Server},
+    layout::{Direct4, Direct4Parts, Endpoint4, HashKind, Label, Mode, NO_BLOCK, NO_SERVICE, Server},
     slot::SlotWord,
 };
 
@@ -207,6 +207,19 @@ impl View {
     /// The reasons counted for a service.
     pub fn reasons(&self, service: u32) -> anyhow::Result<Vec<ReasonCount>> {
         self.maps.reasons_of(service).context("the map reasons cannot be read")
+    }
+
+    /// Connections that clients made to `nat` servers' own addresses: client and server.
+    pub fn direct_connections(&self) -> anyhow::Result<Vec<(SocketAddrV4, SocketAddrV4)>> {
+        let mut connections = Vec::new();
+        for key in self.maps.direct4.keys() {
+            let Direct4Parts { client, client_port, server, server_port } =
+                Direct4::from_bytes(key.context("the map direct4 cannot be read")?).parts();
+            let socket = |address: [u8; 4], port| SocketAddrV4::new(Ipv4Addr::from(address), port);
+            connections.push((socket(client, client_port), socket(server, server_port)));
+        }
+        connections.sort();
+        Ok(connections)
     }
 
     /// The reasons counted for packets that belong to no service.

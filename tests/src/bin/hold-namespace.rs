@@ -9,10 +9,7 @@ fn main() -> Result<()> {
     let namespace = Namespace::new("held")?;
     let mut sleeper = namespace.spawn("sleep", &["600"])?;
     println!("{} {}", namespace.name(), sleeper.pid());
-    assert!(
-        !std::env::args().any(|argument| argument == "--panic"),
-        "as asked"
-    );
+    assert!(!std::env::args().any(|argument| argument == "--panic"), "as asked");
     sleeper.wait(Duration::from_mins(10))?;
     Ok(())
 }
