@@ -8,6 +8,7 @@ mod detach;
 mod dump;
 mod output;
 mod reload;
+mod rights;
 mod run;
 mod status;
 

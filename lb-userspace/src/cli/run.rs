@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use super::{
     BAD_CONFIG,
     arguments::{BpfLog, RunArguments},
+    rights,
 };
 use crate::{
     config::{self, Loaded},
@@ -39,9 +40,11 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
              `cargo xtask build-ebpf` and then `cargo build`"
         );
     }
-    demand_rights()?;
+    rights::demand()?;
     demand_kernel()?;
     pins::mount_bpffs().with_context(|| format!("the BPF file system cannot be mounted on {}", pins::BPFFS))?;
+
+    rights::give_up_others()?;
 
     let runtime = tokio::runtime::Runtime::new().context("threads cannot be started")?;
     runtime.block_on(async {
@@ -73,13 +76,6 @@ fn start_logging(bpf_log: BpfLog) {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
     // Only the first subscriber of a process can be set, and this is the first.
     let _ = if under_systemd { log.without_time().try_init() } else { log.try_init() };
-}
-
-fn demand_rights() -> anyhow::Result<()> {
-    if rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    bail!("caslb needs root to load BPF programs and to see the network: run it as root, or as the systemd service")
 }
 
 fn demand_kernel() -> anyhow::Result<()> {

@@ -25,19 +25,17 @@ pub(super) struct Announcements {
 }
 
 impl Announcements {
-    /// Announces `vips` now and some more times later.
-    pub(super) fn begin(&mut self, vips: Vec<Ipv4Addr>, links: &[Link], target: Option<&Target>) {
-        if vips.is_empty() {
-            return;
+    /// Has `vips` announced, the first time as soon as [`Announcements::send`] is called.
+    pub(super) fn begin(&mut self, vips: Vec<Ipv4Addr>) {
+        if !vips.is_empty() {
+            info!(?vips, "announcing");
         }
-        info!(?vips, "announcing");
         let now = Instant::now();
         self.left.extend(vips.into_iter().map(|vip| (vip, (TIMES, now))));
-        self.repeat(links, target);
     }
 
     /// Announces what is due and still announced.
-    pub(super) fn repeat(&mut self, links: &[Link], target: Option<&Target>) {
+    pub(super) fn send(&mut self, links: &[Link], target: Option<&Target>) {
         let now = Instant::now();
         let mut due = Vec::new();
         self.left.retain(|&vip, (left, at)| {
@@ -60,7 +58,7 @@ impl Announcements {
         }
     }
 
-    /// When [`Announcements::repeat`] is due.
+    /// When [`Announcements::send`] is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.left.values().map(|&(_, at)| at).min()
     }

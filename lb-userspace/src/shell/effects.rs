@@ -27,8 +27,16 @@ impl Shell {
             let result = tokio::task::block_in_place(|| self.plane.apply(&target));
             self.applied(result)?;
         }
-        self.announcements.begin(vips, &self.links, self.core.target());
+        self.announcements.begin(vips);
+        self.announce();
         Ok(())
+    }
+
+    /// Announces what is due, unless the data plane is behind: it would not answer.
+    pub(super) fn announce(&mut self) {
+        if self.retry.is_none() {
+            self.announcements.send(&self.links, self.core.target());
+        }
     }
 }
 

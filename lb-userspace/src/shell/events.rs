@@ -64,7 +64,8 @@ impl Shell {
     /// Waits.
     pub(super) async fn next(&mut self, signals: &mut Signals, watchdog: &mut Watchdog) -> Input {
         let core = self.core.deadline().map(|at| self.started + at);
-        let times = [core, self.retry, self.announcements.next(), watchdog.next()];
+        let announcement = self.announcements.next().filter(|_| self.retry.is_none());
+        let times = [core, self.retry, announcement, watchdog.next()];
         let wait = async {
             match times.into_iter().flatten().min() {
                 Some(at) => tokio::time::sleep_until(at.into()).await,

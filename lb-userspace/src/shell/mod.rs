@@ -190,13 +190,13 @@ impl Shell {
     }
 
     fn tick(&mut self) -> anyhow::Result<()> {
-        self.announcements.repeat(&self.links, self.core.target());
         if self.retry.is_some_and(|at| at <= Instant::now()) {
             self.retry = None;
             if let Some(target) = self.core.target().cloned() {
                 self.perform(vec![Effect::Apply(Box::new(target))])?;
             }
         }
+        // Performing announces what is due.
         let effects = self.core.step(Event::Time, self.now());
         self.perform(effects)
     }
