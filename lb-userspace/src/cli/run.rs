@@ -73,7 +73,11 @@ fn start_logging(bpf_log: BpfLog) {
     let filter = EnvFilter::try_from_env("CASLB_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let colour = std::io::stderr().is_terminal();
     let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour);
     // Only the first subscriber of a process can be set, and this is the first.
     let _ = if under_systemd { log.without_time().try_init() } else { log.try_init() };
 }
