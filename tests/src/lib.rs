@@ -1,1 +1,4 @@
-//! placeholder
+//! The harness of caslb's tests.
+
+pub mod own_network;
+pub mod packets;
