@@ -20,6 +20,8 @@ pub mod frames;
 pub mod layouts;
 mod leftovers;
 pub mod netns;
+pub mod own_network;
+pub mod packets;
 pub mod pages;
 pub mod plain;
 pub mod process;

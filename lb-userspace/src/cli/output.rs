@@ -12,7 +12,7 @@ use serde::Serialize;
 /// A table with a header and nothing drawn but spaces. Columns whose number is in `numbers` are aligned to the right.
 pub(super) fn table(header: &[&str], numbers: &[usize]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING.clone()).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header.iter().copied());
     for &number in numbers {
         if let Some(column) = table.column_mut(number) {

@@ -107,8 +107,7 @@ impl DataPlane {
             }
             match Maps::open(set) {
                 Ok(maps) if tables.is_none() => tables = Some(Tables::read(maps)?),
-                Ok(_) => set.remove().map_err(at(&pins))?,
-                Err(OpenError::Incomplete { .. }) => set.remove().map_err(at(&pins))?,
+                Ok(_) | Err(OpenError::Incomplete { .. }) => set.remove().map_err(at(&pins))?,
                 Err(OpenError::Map { .. }) if !set.map("meta").exists() => set.remove().map_err(at(&pins))?,
                 Err(error) => return Err(error.into()),
             }

@@ -140,7 +140,7 @@ impl View {
     /// The VIPs, by address.
     pub fn vips(&self) -> anyhow::Result<Vec<VipView>> {
         let mut vips = Vec::new();
-        for entry in self.maps.vips4.iter() {
+        for entry in &self.maps.vips4 {
             let (address, id) = entry.context("the map vips4 cannot be read")?;
             let record =
                 self.maps.vips.rows().get(id as usize).context("the map vips4 names a VIP that does not exist")?;
@@ -154,12 +154,12 @@ impl View {
     /// The services, by id.
     pub fn services(&self) -> anyhow::Result<Vec<ServiceView>> {
         let mut services = Vec::new();
-        for entry in self.maps.services4.iter() {
+        for entry in &self.maps.services4 {
             let (key, id) = entry.context("the map services4 cannot be read")?;
             let key = Endpoint4::from_bytes(key);
             let rows = self.maps.services.rows();
             let record = rows.get(id as usize).context("the map services4 names a service that does not exist")?.load();
-            let (array, name) = self.label(self.maps.service_labels.get(&id, 0).ok());
+            let (array, name) = Self::label(self.maps.service_labels.get(&id, 0).ok());
             services.push(ServiceView {
                 id,
                 array,
@@ -180,11 +180,11 @@ impl View {
     /// The servers, by id.
     pub fn servers(&self) -> anyhow::Result<Vec<ServerView>> {
         let mut servers = Vec::new();
-        for entry in self.maps.server_labels.iter() {
+        for entry in &self.maps.server_labels {
             let (id, label) = entry.context("the map server_labels cannot be read")?;
             let record =
                 self.maps.servers.rows().get(id as usize).context("a label names a server that does not exist")?;
-            let (array, name) = self.label(Some(label));
+            let (array, name) = Self::label(Some(label));
             servers.push(ServerView { id: u16::try_from(id)?, array, name, record: record.load() });
         }
         servers.sort_by_key(|server| server.id);
@@ -227,7 +227,7 @@ impl View {
         self.reasons(NO_SERVICE)
     }
 
-    fn label(&self, bytes: Option<[u8; Label::SIZE]>) -> (String, String) {
+    fn label(bytes: Option<[u8; Label::SIZE]>) -> (String, String) {
         let label = bytes.map(|bytes| Label::from_bytes(&bytes));
         let text = |text: Option<&str>| text.unwrap_or("?").to_owned();
         label.map_or_else(|| (text(None), text(None)), |label| (text(label.array()), text(label.name())))
