@@ -247,11 +247,11 @@ impl Core {
     }
 
     fn conclude(&mut self, now: Moment) -> Vec<StateChange> {
-        let Self { deployment, ids, paths, services, .. } = self;
+        let Self { deployment, paths, services, .. } = self;
         let mut changes = Vec::new();
         for (array, service) in pairs(deployment) {
             if let Some(state) = services.get_mut(&endpoint(service)) {
-                changes.extend(state.conclude(array, service, ids, |server| known(paths, server), now.wall));
+                changes.extend(state.conclude(array, service, |server| known(paths, server), now.wall));
             }
         }
         changes
@@ -304,7 +304,8 @@ impl Core {
         let mut services: Vec<ServiceTarget> = Vec::new();
         let mut vips: BTreeMap<Ipv4Addr, VipTarget> = BTreeMap::new();
         for (array, service) in pairs(&self.deployment) {
-            let members = self.services.get(&endpoint(service)).map(ServiceState::members).unwrap_or_default();
+            let state = self.services.get_mut(&endpoint(service));
+            let members = state.map(|state| state.choose(array, service, &self.ids)).unwrap_or_default();
             let table = (!members.is_empty()).then(|| {
                 let made_from = (array.name.clone(), members.to_vec());
                 let make = || maglev::table(hash_seed, &array.name, members, *slots).into();

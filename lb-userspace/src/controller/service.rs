@@ -80,6 +80,7 @@ pub struct StateChange {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct ServiceState {
     standings: BTreeMap<String, Standing>,
+    /// Who takes part in the last table that was made.
     members: Vec<Member>,
     all_down: bool,
 }
@@ -124,7 +125,7 @@ impl Standing {
             return (ServerState::Drained, "weight 0".to_owned());
         }
         match path {
-            None if self.held == Some(Verdict::Up) => return (ServerState::Up, KEPT.to_owned()),
+            None if self.state == ServerState::Up && self.held.is_some() => return (ServerState::Up, KEPT.to_owned()),
             None => return (ServerState::Checking, "looking for it on the network".to_owned()),
             Some(Err(problem)) => return (ServerState::Down, problem.to_string()),
             Some(Ok(path)) if mode == Mode::Dsr && !path.on_link => {
@@ -210,7 +211,7 @@ impl ServiceState {
             };
             (name.to_ascii_lowercase(), standing)
         };
-        // The first conclusion takes the weights from the configuration.
+        // Only their names count; weights come from the configuration.
         let member = |&(name, id): &(&str, u16)| Member { name: name.to_owned(), weight: 1, id };
         Self {
             standings: servers.iter().map(standing).collect(),
@@ -253,17 +254,15 @@ impl ServiceState {
         })
     }
 
-    /// Draws the conclusions: the state of every server, and who takes part in the table.
+    /// Draws the conclusions: the state of every server.
     pub(super) fn conclude<'a>(
         &mut self,
         array: &Array,
         service: &Service,
-        ids: &Ids,
         path: impl Fn(&Server) -> KnownPath<'a>,
         now: SystemTime,
     ) -> Vec<StateChange> {
         let mut changes = Vec::new();
-        let mut up = Vec::new();
         for server in &array.servers {
             let Some(standing) = self.standings.get_mut(&server.name.to_ascii_lowercase()) else {
                 continue;
@@ -279,32 +278,26 @@ impl ServiceState {
                     reason: standing.reason.clone(),
                 });
             }
-            // One that is up from before gets its slots when the way to it is known.
-            if state == ServerState::Up && path(server).is_some() {
-                up.extend(member(array, server, ids));
-            }
         }
-        self.all_down = up.is_empty();
-        self.members = match (up.is_empty(), service.all_down) {
-            (false, _) => up,
-            (true, AllDown::Withdraw) => Vec::new(),
-            (true, AllDown::KeepLast) => {
-                let last = array
-                    .servers
-                    .iter()
-                    .filter(|server| server.weight > 0 && self.members.iter().any(|member| same_name(member, server)));
-                last.filter_map(|server| member(array, server, ids)).collect()
-            }
-        };
         changes
     }
 
-    /// Who takes part in the table.
-    pub(super) fn members(&self) -> &[Member] {
+    /// Who takes part in the table that is made now.
+    pub(super) fn choose(&mut self, array: &Array, service: &Service, ids: &Ids) -> &[Member] {
+        let is_up = |server: &Server| self.standing(server).is_some_and(|of| of.state == ServerState::Up);
+        let was_member = |server: &Server| self.members.iter().any(|member| same_name(member, server));
+        let all_down = !array.servers.iter().any(is_up);
+        let chosen = array.servers.iter().filter(|server| match (all_down, service.all_down) {
+            (false, _) => is_up(server),
+            (true, AllDown::Withdraw) => false,
+            (true, AllDown::KeepLast) => server.weight > 0 && was_member(server),
+        });
+        self.members = chosen.filter_map(|server| member(array, server, ids)).collect();
+        self.all_down = all_down;
         &self.members
     }
 
-    /// Whether no server is up.
+    /// Whether no server was up when the last table was made.
     pub(super) fn all_down(&self) -> bool {
         self.all_down
     }
