@@ -159,7 +159,7 @@ impl View {
             let key = Endpoint4::from_bytes(key);
             let rows = self.maps.services.rows();
             let record = rows.get(id as usize).context("the map services4 names a service that does not exist")?.load();
-            let (array, name) = Self::label(self.maps.service_labels.get(&id, 0).ok());
+            let (array, name) = Self::label(self.maps.service_labels.get(&id, 0).ok().as_ref());
             services.push(ServiceView {
                 id,
                 array,
@@ -184,7 +184,7 @@ impl View {
             let (id, label) = entry.context("the map server_labels cannot be read")?;
             let record =
                 self.maps.servers.rows().get(id as usize).context("a label names a server that does not exist")?;
-            let (array, name) = Self::label(Some(label));
+            let (array, name) = Self::label(Some(&label));
             servers.push(ServerView { id: u16::try_from(id)?, array, name, record: record.load() });
         }
         servers.sort_by_key(|server| server.id);
@@ -227,8 +227,8 @@ impl View {
         self.reasons(NO_SERVICE)
     }
 
-    fn label(bytes: Option<[u8; Label::SIZE]>) -> (String, String) {
-        let label = bytes.map(|bytes| Label::from_bytes(&bytes));
+    fn label(bytes: Option<&[u8; Label::SIZE]>) -> (String, String) {
+        let label = bytes.map(Label::from_bytes);
         let text = |text: Option<&str>| text.unwrap_or("?").to_owned();
         label.map_or_else(|| (text(None), text(None)), |label| (text(label.array()), text(label.name())))
     }

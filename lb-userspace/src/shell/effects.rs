@@ -43,8 +43,10 @@ impl Shell {
 fn report(change: &StateChange) {
     let StateChange { array, service, server, from, to, reason } = change;
     let (from, to_name) = (from.name(), to.name());
-    match to {
-        ServerState::Down => warn!("{array}/{service}: {server} is {to_name} (was {from}): {reason}"),
-        _ => info!("{array}/{service}: {server} is {to_name} (was {from}): {reason}"),
+    let text = format!("{array}/{service}: {server} is {to_name} (was {from}): {reason}");
+    if *to == ServerState::Down {
+        warn!("{text}");
+    } else {
+        info!("{text}");
     }
 }
