@@ -164,10 +164,14 @@ impl Capture {
     /// Waits until `count` frames that `wanted` accepts are there.
     pub fn wait_for(&self, count: usize, within: Duration, wanted: impl Fn(&View) -> bool) -> Result<()> {
         wait::until(&format!("{count} frames on {}", self.name), within, || {
-            let frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
-            let seen = frames.iter().filter(|frame| frame.view().as_ref().is_some_and(&wanted)).count();
-            Ok((seen >= count).then_some(()))
+            Ok((self.count(&wanted) >= count).then_some(()))
         })
+    }
+
+    /// How many frames that `wanted` accepts are there by now.
+    pub fn count(&self, wanted: impl Fn(&View) -> bool) -> usize {
+        let frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        frames.iter().filter(|frame| frame.view().as_ref().is_some_and(&wanted)).count()
     }
 
     /// Stops after everything that has arrived by now.

@@ -2,8 +2,9 @@
 //!
 //! Only what an operator can do is done here; what the answers must be is for the tests to say.
 use std::fs::{self, File};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -89,6 +90,11 @@ impl Caslb {
         &self.node
     }
 
+    /// The binary under test.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     /// Path of the config file.
     pub fn config(&self) -> PathBuf {
         self.folder.path().join("caslb.toml")
@@ -122,6 +128,28 @@ impl Caslb {
         self.launch(arguments)?;
         let mut process = self.process.take().context("it does not run")?;
         process.wait(START).with_context(|| format!("log of {}:\n{}", self.node, self.log().unwrap_or_default()))
+    }
+
+    /// Starts a controller beside whatever runs, with `arguments` after `caslb run --config F`, and returns what it says: it
+    /// must end by itself.
+    ///
+    /// # Errors
+    ///
+    /// If it goes on running.
+    pub fn refusal(&self, arguments: &[&str]) -> Result<Output> {
+        let mut command = self.namespace.command(&self.binary)?;
+        command.arg("run").arg("--config").arg(self.config()).args(arguments);
+        self.refusal_of(&mut command)
+    }
+
+    /// The same for a command that starts a controller in another way.
+    pub fn refusal_of(&self, command: &mut Command) -> Result<Output> {
+        let (stdout, stderr) = (tempfile::tempfile_in(&self.folder)?, tempfile::tempfile_in(&self.folder)?);
+        let mut process = Child::spawn(command.stdout(stdout.try_clone()?).stderr(stderr.try_clone()?))?;
+        let ended = process.wait(START);
+        let (stdout, stderr) = (read(stdout)?, read(stderr)?);
+        let code = ended.with_context(|| format!("it should refuse to run, but said:\n{stderr}"))?.code();
+        Ok(Output { code, stdout, stderr })
     }
 
     fn launch(&mut self, arguments: &[&str]) -> Result<()> {
@@ -186,6 +214,35 @@ impl Caslb {
         })
     }
 
+    /// VIPs, services, servers and tables in the kernel, as JSON: equal texts, equal data planes. Counters and remembered
+    /// flows are not in it.
+    pub fn plane(&self) -> Result<String> {
+        let dumps = ["vips", "servers", "slots"].map(|what| self.command(&["dump", what, "--json"]));
+        dumps.into_iter().map(|output| output?.success().map(str::to_owned)).collect()
+    }
+
+    /// The names of the node's pins, sorted; empty when it has none.
+    pub fn pins(&self) -> Result<Vec<PathBuf>> {
+        let mut pins = Vec::new();
+        let mut folders = vec![Path::new("/sys/fs/bpf/caslb").join(&self.node)];
+        while let Some(folder) = folders.pop() {
+            let entries = match fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error).with_context(|| format!("cannot read {}", folder.display())),
+            };
+            for entry in entries {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    folders.push(entry.path());
+                }
+                pins.push(entry.path());
+            }
+        }
+        pins.sort();
+        Ok(pins)
+    }
+
     /// What `caslb status --json` says.
     pub fn status(&self) -> Result<Value> {
         self.command(&["status", "--json"])?.json()
@@ -202,6 +259,14 @@ impl Caslb {
         });
         seen.with_context(|| format!("last status: {last:#}"))
     }
+}
+
+/// All of a file that another process wrote through another descriptor.
+fn read(mut file: File) -> Result<String> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The state of `server` in each service that has it, from `status --json`.
