@@ -106,11 +106,11 @@ impl Wire {
     /// # Errors
     ///
     /// If there is none within `within`; the message counts those discarded.
-    pub fn expect(&mut self, within: Duration, wanted: impl Fn(&View) -> bool) -> Result<Captured> {
+    pub fn expect(&mut self, within: Duration, mut wanted: impl FnMut(&View) -> bool) -> Result<Captured> {
         let deadline = Instant::now() + within;
         let mut others = 0;
         while let Some(frame) = self.receive(deadline.saturating_duration_since(Instant::now()))? {
-            if !frame.outgoing && frame.view().as_ref().is_some_and(&wanted) {
+            if !frame.outgoing && frame.view().as_ref().is_some_and(&mut wanted) {
                 return Ok(frame);
             }
             others += 1;

@@ -35,7 +35,7 @@ fn keep_last_goes_on_steering_and_raises_an_alarm() -> Result<()> {
     ensure!(alarms.contains("ams/https: no server is up; steering by the last table"), "{status:#}");
     let text = site.caslb.command(&["status"])?;
     ensure!(text.success()?.contains("ALARM ams/https: no server is up"), "{}", text.stdout);
-    ensure!(site.prediction()?.slots(vip)?.len() == 1, "the last table is that of the server that failed last");
+    // Whether the last table has both servers or the one that failed last is a matter of milliseconds.
     site.prediction()?.verify(&site.client.spread(vip, 40)?, vip)?;
 
     set_health(&site, Health::Healthy)?;
