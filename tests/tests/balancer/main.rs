@@ -5,3 +5,6 @@ mod failover;
 mod spread;
 mod all_down;
 mod vips;
+mod observation;
+mod reload;
+mod restart;
