@@ -39,6 +39,29 @@ impl UdpEcho {
     }
 }
 
+/// Sends `text` as a datagram from `from` to `to`, and returns what comes back from there; other senders are not heard.
+///
+/// # Errors
+///
+/// If nothing comes within `within`.
+pub fn ask_udp(
+    namespace: &Namespace,
+    from: SocketAddr,
+    to: SocketAddr,
+    text: &str,
+    within: Duration,
+) -> Result<String> {
+    namespace.enter(|| {
+        let socket = std::net::UdpSocket::bind(from).with_context(|| format!("cannot use {from}"))?;
+        socket.set_read_timeout(Some(within))?;
+        socket.connect(to)?;
+        socket.send(text.as_bytes())?;
+        let mut buffer = vec![0; 1 << 16];
+        let length = socket.recv(&mut buffer).with_context(|| format!("no answer to {from} from {to}"))?;
+        Ok(String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned())
+    })?
+}
+
 /// Sends back what it gets, on each connection until the client closes it. Stops when dropped, with all connections.
 #[derive(Debug)]
 pub struct TcpEcho {

@@ -1,5 +1,5 @@
 //! A whole site, ready to use: a network, Exchange servers, a client, and a node of caslb that balances them.
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,7 +12,7 @@ use crate::config::{Config, server_name};
 use crate::exchange::Exchange;
 use crate::layouts::Layout;
 use crate::prediction::Prediction;
-use crate::view::{Net, View};
+use crate::view::View;
 use crate::wait;
 
 /// Longest wait for anything that must come about by itself, on a busy machine. Nothing waits this long if all is well.
@@ -168,6 +168,24 @@ pub struct Captures {
 }
 
 impl Captures {
+    /// Waits until every frame that the client has sent to `vip` has arrived, by `arrived` at the server of that index, and
+    /// returns their number. Connections may still be closing, so it is no use to compare captures that were stopped.
+    ///
+    /// # Errors
+    ///
+    /// If frames are lost, or arrive twice.
+    pub fn wait_for_arrival(&self, vip: SocketAddr, arrived: impl Fn(&View, usize) -> bool) -> Result<usize> {
+        let mut counts = (0, 0);
+        wait::until("all frames of the client at the servers", SOON, || {
+            let sent = self.client.count(|view| view.ends().is_some_and(|ends| ends.dst == vip));
+            let servers = self.servers.iter().enumerate();
+            let there = servers.map(|(index, capture)| capture.count(|view| arrived(view, index))).sum();
+            counts = (sent, there);
+            Ok((sent == there).then_some(sent))
+        })
+        .with_context(|| format!("{} sent, {} arrived", counts.0, counts.1))
+    }
+
     /// Stops all, and verifies every checksum of every frame.
     pub fn stop(self) -> Result<Seen> {
         let seen = Seen {
@@ -202,7 +220,7 @@ impl Seen {
     }
 }
 
-/// Packets of any kind to `address`.
-pub fn to(address: IpAddr) -> impl Fn(&View) -> bool {
-    move |view| matches!(view.net, Net::Ip { dst, .. } if dst == address)
+/// One line for each frame, for messages.
+pub fn lines(views: &[View]) -> String {
+    views.iter().map(|view| format!("\n{view}")).collect()
 }

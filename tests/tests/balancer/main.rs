@@ -8,3 +8,6 @@ mod vips;
 mod observation;
 mod reload;
 mod restart;
+mod nat;
+mod paths;
+mod protocols;
