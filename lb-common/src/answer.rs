@@ -61,6 +61,9 @@ pub fn echo4<F: Frame + ?Sized, E: Environment>(
     let before = icmp.raw16(0);
     icmp.set_byte(0, wire::ICMP_ECHO_REPLY);
     let checksum = Difference::new().word(before, icmp.raw16(0)).apply(icmp.raw16(2));
+    // The type was perhaps the only word that was not zero, and the sum of nothing but zeroes is the other zero: its
+    // checksum is 0xffff. That is right as well for a payload that adds up to zero.
+    let checksum = if checksum == 0 && icmp.raw32(4) == 0 { 0xffff } else { checksum };
     icmp.set_raw16(2, checksum);
 
     let mut header = Ipv4(frame.window(ip.start).ok_or(Reason::Truncated)?);

@@ -13,7 +13,8 @@
 //! frame order and nothing is ever swapped.
 //!
 //! Two zeros exist in this arithmetic, `0x0000` and `0xffff`. Equation 3 never turns a correct checksum into the wrong
-//! one of the two, unlike RFC 1141's; the property test below holds it to that. UDP gives the value 0 the meaning "no
+//! one of the two, unlike RFC 1141's, as long as some checksummed word is not zero; the property test below holds it to
+//! that. UDP gives the value 0 the meaning "no
 //! checksum" (RFC 768): 0 stays 0, and a computed 0 is sent as `0xffff`.
 
 /// The sum of what was added to and taken from checksummed words.

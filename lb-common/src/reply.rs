@@ -13,7 +13,7 @@ use crate::{
     parse::{Header4, Transport},
     rewrite::{self, End, Socket4},
     verdict::{Reason, Verdict},
-    wire,
+    wire::{self, Ipv4},
 };
 
 /// Handles a packet that is not for a VIP: a `nat` server's reply, or the SYN of a direct connection to one. `None`: it
@@ -63,17 +63,21 @@ fn send4<F: Frame + ?Sized, E: Environment>(
         total_length: ip.total_length,
     });
     let hop = match route {
-        Route::Forward { ifindex, dst, src } => Some((ifindex, dst, src)),
-        Route::NoNeighbour => None,
+        Route::Forward { ifindex, dst, src } => Ok((ifindex, dst, src)),
+        Route::NoNeighbour => Err(Reason::ReplyNoNeighbour),
         Route::NotForwarded => return Err(Reason::ReplyLocal),
         Route::ForwardingOff => return Err(Reason::ReplyForwardingOff),
+        Route::TooLarge if may_be_fragmented(frame, ip) => Err(Reason::ReplyFragmented),
         Route::TooLarge => return Err(Reason::ReplyTooLarge),
     };
-    let Some((ifindex, dst, src)) = hop else {
-        // The stack takes one from the TTL itself, so it gets one more.
-        let ip = Header4 { ttl: ip.ttl.saturating_add(1), ..*ip };
-        rewrite::translate4(frame, &ip, End::Source, server, vip)?;
-        return Err(Reason::ReplyNoNeighbour);
+    let (ifindex, dst, src) = match hop {
+        Ok(hop) => hop,
+        // The stack does the rest. It takes one from the TTL itself, so it gets one more.
+        Err(reason) => {
+            let ip = Header4 { ttl: ip.ttl.saturating_add(1), ..*ip };
+            rewrite::translate4(frame, &ip, End::Source, server, vip)?;
+            return Err(reason);
+        }
     };
     if ip.ttl <= 1 {
         return Err(Reason::TtlExpired);
@@ -83,4 +87,9 @@ fn send4<F: Frame + ?Sized, E: Environment>(
     world.count_reason(service, Reason::Replied);
     let verdict = if ifindex == own_ifindex { Verdict::Transmit } else { Verdict::Redirect(ifindex) };
     Ok(Decision { verdict, service, server: 0, position: 0, reason: Some(Reason::Replied) })
+}
+
+#[inline(always)]
+fn may_be_fragmented<F: Frame + ?Sized>(frame: &mut F, ip: &Header4) -> bool {
+    frame.window(ip.start).is_some_and(|header| Ipv4(header).may_be_fragmented())
 }

@@ -102,6 +102,8 @@ reasons! {
     TtlExpired = "ttl-expired", Drop;
     /// The tables contradict each other: a defect of caslb.
     Defect = "defect", Drop;
+    /// A `nat` server's reply, rewritten, that is too large for the way back and may be fragmented: the kernel does that.
+    ReplyFragmented = "reply-fragmented", Pass;
 }
 
 /// Counters reserved for each service; more than there are reasons, so that reasons can be added without a new layout.
@@ -133,5 +135,6 @@ mod tests {
         assert_eq!(Reason::ArpAnswered.index(), 0);
         assert_eq!(Reason::UnknownPort.index(), 9);
         assert_eq!(Reason::Defect.index(), 22);
+        assert_eq!(Reason::ReplyFragmented.index(), 23);
     }
 }

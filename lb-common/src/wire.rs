@@ -180,6 +180,12 @@ impl Ipv4<'_> {
         self.0.be16(6) & 0x3fff != 0
     }
 
+    /// Whether routers may cut it into fragments.
+    #[inline(always)]
+    pub fn may_be_fragmented(&self) -> bool {
+        self.0.be16(6) & 0x4000 == 0
+    }
+
     /// Time to live.
     #[inline(always)]
     pub fn ttl(&self) -> u8 {

@@ -107,14 +107,19 @@ impl DataPlane {
             }
             match Maps::open(set) {
                 Ok(maps) if tables.is_none() => tables = Some(Tables::read(maps)?),
-                Ok(_) => set.remove().map_err(at(&pins))?,
-                Err(OpenError::Incomplete { .. }) => set.remove().map_err(at(&pins))?,
+                Ok(_) | Err(OpenError::Incomplete { .. }) => set.remove().map_err(at(&pins))?,
                 Err(OpenError::Map { .. }) if !set.map("meta").exists() => set.remove().map_err(at(&pins))?,
                 Err(error) => return Err(error.into()),
             }
         }
         let nics = Nics::new(pins.clone());
         Ok(Self { pins, log, tables, nics })
+    }
+
+    /// Whether flows hash as they did before; also true when nothing was found.
+    pub fn steers_alike(&self, hash_seed: &str, slots: u32) -> bool {
+        let same = |Tables { maps, .. }: &Tables| maps.hash_key() == hash_key(hash_seed) && maps.sizes.slots == slots;
+        self.tables.as_ref().is_none_or(same)
     }
 
     /// What was found.
@@ -178,6 +183,7 @@ impl DataPlane {
         match self.build(&set, &sizes, target, key) {
             Ok(tables) => self.tables = Some(tables),
             Err(error) => {
+                self.fall_back(target)?;
                 set.remove().map_err(at(&self.pins))?;
                 return Err(error);
             }
@@ -187,6 +193,16 @@ impl DataPlane {
         }
         info!(maps = %set.path.display(), "built new maps");
         Ok(())
+    }
+
+    /// Puts the programs back to the maps in use after new ones failed, or off the NICs when there were none.
+    fn fall_back(&mut self, target: &Target) -> Result<(), DataPlaneError> {
+        let Some(tables) = &self.tables else {
+            return self.pins.remove_all().map_err(at(&self.pins));
+        };
+        let (set, sizes, key) = (tables.maps.set.clone(), tables.maps.sizes, tables.maps.hash_key());
+        let nat = tables.has_nat();
+        self.attach(&set, &sizes, target, key, nat)
     }
 
     fn build(&mut self, set: &MapSet, sizes: &Sizes, target: &Target, key: Key) -> Result<Tables, DataPlaneError> {
