@@ -109,7 +109,6 @@ impl DataPlane {
                 Ok(maps) if tables.is_none() => tables = Some(Tables::read(maps)?),
                 Ok(_) => set.remove().map_err(at(&pins))?,
                 Err(OpenError::Incomplete { .. }) => set.remove().map_err(at(&pins))?,
-                Err(OpenError::Map { .. }) if !set.map("meta").exists() => set.remove().map_err(at(&pins))?,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -178,6 +177,7 @@ impl DataPlane {
         match self.build(&set, &sizes, target, key) {
             Ok(tables) => self.tables = Some(tables),
             Err(error) => {
+                self.retreat(&set, target)?;
                 set.remove().map_err(at(&self.pins))?;
                 return Err(error);
             }
@@ -199,20 +199,23 @@ impl DataPlane {
         let mut tables = Tables::read(maps)?;
         tables.write(target)?;
         if let Some(old) = &self.tables {
-            for service in &target.services {
-                let servers = target.servers.iter().filter(|server| server.array == service.array);
-                let ordinals = servers.map(|server| server.ordinal);
-                if service.id < old.maps.sizes.services {
-                    tables
-                        .maps
-                        .copy_counters(&old.maps, service.id, ordinals)
-                        .map_err(|source| WriteError::Map { map: "counters", source: Box::new(source) })?;
-                }
-            }
+            tables.take_counters(old, target)?;
         }
         tables.maps.finish(sizes, key);
         self.attach(set, sizes, target, key, has_nat(target))?;
         Ok(tables)
+    }
+
+    /// After new maps could not be taken into use everywhere: NICs that are on them go back to those before, and where
+    /// there were none the program is taken off.
+    fn retreat(&mut self, set: &MapSet, target: &Target) -> Result<(), DataPlaneError> {
+        let nics = self.nics.on(set);
+        let Some(tables) = &self.tables else {
+            return Ok(self.nics.detach(nics.into_iter().map(|nic| nic.name))?);
+        };
+        let (sizes, key, nat, log) = (tables.maps.sizes, tables.maps.hash_key(), tables.has_nat(), self.log);
+        let constants = |nic: &NicTarget| constants(&sizes, key, nat, log, nic);
+        Ok(self.nics.attach(&tables.maps.set, &sizes, target.node.xdp, &nics, constants)?)
     }
 
     fn attach(
@@ -225,7 +228,8 @@ impl DataPlane {
     ) -> Result<(), DataPlaneError> {
         let log = self.log;
         let constants = |nic: &NicTarget| constants(sizes, key, nat, log, nic);
-        Ok(self.nics.apply(set, sizes, target.node.xdp, &target.nics, constants)?)
+        self.nics.attach(set, sizes, target.node.xdp, &target.nics, constants)?;
+        Ok(self.nics.detach_others(&target.nics)?)
     }
 
     /// What a server got of a service; zero before there are maps.
@@ -246,7 +250,7 @@ impl DataPlane {
             return Ok(None);
         };
         let nat = self.tables.as_ref().is_some_and(Tables::has_nat);
-        let constants = constants(&maps.sizes, maps.hash_key(), nat, false, nic);
+        let constants = constants(&maps.sizes, maps.hash_key(), nat, self.log, nic);
         Ok(Some(Program::load(&maps.set, &maps.sizes, &constants)?))
     }
 

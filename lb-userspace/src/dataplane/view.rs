@@ -100,6 +100,20 @@ pub struct ReasonCount {
 impl View {
     /// Opens the maps of `node`. `Ok(None)`: there are none.
     pub fn open(node: &str) -> anyhow::Result<Option<Self>> {
+        // A controller may replace the maps while they are being opened: the next attempt finds the new ones, which are
+        // complete before the old ones go.
+        const ATTEMPTS: usize = 5;
+        let mut opened = Self::try_open(node);
+        for _ in 1..ATTEMPTS {
+            if opened.is_ok() {
+                break;
+            }
+            opened = Self::try_open(node);
+        }
+        opened
+    }
+
+    fn try_open(node: &str) -> anyhow::Result<Option<Self>> {
         let pins = Pins::new(node);
         let sets = pins.sets().with_context(|| format!("the pins under {} cannot be read", pins.root().display()))?;
         let mut broken = None;
