@@ -134,6 +134,36 @@ impl Direct4 {
     pub const fn from_raw(client: u32, server: u32, ports: u32) -> Self {
         Self { client, server, ports, zero: 0 }
     }
+
+    /// From what the map holds.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        Self { client: word(0), server: word(4), ports: word(8), zero: word(12) }
+    }
+
+    /// As people read it.
+    pub const fn parts(self) -> Direct4Parts {
+        let [a, b, c, d] = self.ports.to_le_bytes();
+        Direct4Parts {
+            client: self.client.to_le_bytes(),
+            client_port: u16::from_be_bytes([a, b]),
+            server: self.server.to_le_bytes(),
+            server_port: u16::from_be_bytes([c, d]),
+        }
+    }
+}
+
+/// What a [`Direct4`] says, as people read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Direct4Parts {
+    /// The client's address.
+    pub client: [u8; 4],
+    /// The client's port.
+    pub client_port: u16,
+    /// The server's address.
+    pub server: [u8; 4],
+    /// The server's port.
+    pub server_port: u16,
 }
 
 /// How packets of a service reach the server.

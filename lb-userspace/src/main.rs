@@ -1,3 +1,9 @@
 //! The `caslb` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    caslb::cli::run(caslb::cli::Cli::parse())
+}

@@ -9,7 +9,8 @@ use caslb::dataplane::{
     sizing::{Need, Sizes},
 };
 use caslb_tests::{
-    own_network::{OwnNode, in_own_network, ip},
+    netns::Namespace,
+    own_node::OwnNode,
     packets::tables::{NETWORK, Setup, nic},
 };
 
@@ -25,7 +26,7 @@ fn the_object_has_one_xdp_program_its_maps_and_btf() {
     assert!(object.btf.is_some(), "no BTF");
 
     let need = Need { slots: 251, services: 1, servers: 1, largest_array: 1, nat: 0 };
-    for map in Sizes::for_need(&need).maps(1) {
+    for map in Sizes::for_need(&need).maps() {
         assert!(object.maps.contains_key(map.name), "no map {}", map.name);
     }
 }
@@ -33,8 +34,9 @@ fn the_object_has_one_xdp_program_its_maps_and_btf() {
 #[test]
 #[ignore = "needs root and the BPF object: cargo xtask test"]
 fn the_verifier_takes_the_program_in_every_variant() {
-    in_own_network(|| {
-        NETWORK.iter().for_each(|command| ip(command).unwrap());
+    let network = Namespace::new("object").unwrap();
+    network.ip(NETWORK).unwrap();
+    let variants = || {
         let mut translated_by_variant = Vec::new();
         for (setup, nat) in [(Setup::Dsr, "dsr only"), (Setup::Nat, "with nat")] {
             for (log, logged) in [(false, ""), (true, ", logging")] {
@@ -52,8 +54,8 @@ fn the_verifier_takes_the_program_in_every_variant() {
         // What is off is not in the program: its constant is known to the verifier, which removes the code.
         let [dsr, dsr_logging, nat, nat_logging] = translated_by_variant[..] else { unreachable!() };
         assert!(dsr < nat && dsr < dsr_logging && nat < nat_logging, "{translated_by_variant:?}");
-    })
-    .unwrap();
+    };
+    network.enter(variants).unwrap();
 }
 
 /// Says to this test that it runs without rights.

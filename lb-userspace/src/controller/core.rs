@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    ids::{self, Ids},
+    ids::{Endpoint, Ids, endpoint},
     maglev::{self, Member},
     service::{KnownPath, ServiceState, StateChange},
     target::{NicTarget, NodeTarget, ServerTarget, ServiceTarget, Target, VipTarget},
@@ -79,8 +79,6 @@ pub enum Effect {
 /// as long as the slowest check may take.
 const FIRST_WAIT: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(15));
 
-type ServiceKey = (String, String);
-
 /// Tables by array and members, which is what they are made from beside the node's seed and number of slots.
 type Tables = BTreeMap<(String, Vec<Member>), Arc<[u16]>>;
 
@@ -93,8 +91,10 @@ pub struct Core {
     paths: BTreeMap<IpAddr, Result<Path, PathProblem>>,
     /// The last way that worked: better than none while a neighbour does not answer and there is nobody else.
     last_paths: BTreeMap<IpAddr, Path>,
-    pub(super) services: BTreeMap<ServiceKey, ServiceState>,
+    pub(super) services: BTreeMap<Endpoint, ServiceState>,
     pub(super) target: Option<Target>,
+    /// The NICs that could carry traffic when the last target was made.
+    carried: Vec<NicTarget>,
     /// The present tables: services with equal ones share them, and none is made twice.
     tables: Tables,
     /// Until when the first tables wait; `None` when they have been made.
@@ -109,13 +109,14 @@ impl Core {
             adopted.servers.iter().map(|server| (server.id, (&server.array, &server.name))).collect();
         let mut services = BTreeMap::new();
         for (array, service) in pairs(&deployment) {
-            let endpoint = ids::endpoint(service);
+            let endpoint = endpoint(service);
             let found = adopted.services.iter().find(|found| (found.vip, found.port, found.protocol) == endpoint);
             let table = found.and_then(|found| found.table.as_deref()).unwrap_or_default();
             let used: BTreeSet<_> = table.iter().collect();
-            let members = used.iter().filter_map(|id| names.get(id)).filter(|(of, _)| **of == array.name);
-            let members = members.map(|(_, name)| name.to_ascii_lowercase());
-            services.insert(key(array, service), ServiceState::adopted(members, now.wall));
+            let servers = used.iter().filter_map(|id| Some((**id, names.get(id)?)));
+            let of_array = servers.filter(|(_, (of, _))| **of == array.name);
+            let members: Vec<_> = of_array.map(|(id, (_, name))| (name.as_str(), id)).collect();
+            services.insert(endpoint, ServiceState::adopted(&members, now.wall));
         }
         ids.update(&deployment);
         let slowest = pairs(&deployment).flat_map(|(_, service)| &service.checks).map(|check| check.timeout).max();
@@ -128,10 +129,11 @@ impl Core {
             last_paths: BTreeMap::new(),
             services,
             target: None,
+            carried: Vec::new(),
             tables: Tables::new(),
             waiting: Some(now.elapsed + wait),
         };
-        core.configure(now);
+        core.configure(None, now);
         let effects = core.duties();
         (core, effects.into())
     }
@@ -139,48 +141,50 @@ impl Core {
     /// Takes an event into account.
     pub fn step(&mut self, event: Event, now: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let mut renew_announcements = false;
         match event {
             Event::Check { id, outcome } => {
-                let key = (id.array.to_string(), id.service.to_string());
-                let known = self.services.get_mut(&key);
+                let service = pairs(&self.deployment)
+                    .find(|(array, service)| *array.name == *id.array && *service.name == *id.service);
+                let known = service.and_then(|(_, service)| self.services.get_mut(&endpoint(service)));
                 if !known.is_some_and(|service| service.hear(&id.server, id.index, &outcome)) {
                     return effects;
                 }
             }
             Event::Path { address, path } => {
+                // It may have been under way while a reload removed the server.
+                if !self.addresses().contains(&address) {
+                    return effects;
+                }
                 if let Ok(path) = &path {
                     self.last_paths.insert(address, path.clone());
                 }
                 self.paths.insert(address, path);
             }
             Event::Links(links) => {
-                let before = self.nics();
                 self.links = Some(links.into_iter().map(|link| (link.name.clone(), link)).collect());
-                renew_announcements = before != self.nics();
             }
             Event::Reload(deployment) => {
                 let made_for = |node: &Node| (node.slots, node.hash_seed.clone());
                 if made_for(&self.deployment.node) != made_for(&deployment.node) {
                     self.tables.clear();
                 }
-                self.deployment = deployment;
+                let before = std::mem::replace(&mut self.deployment, deployment);
                 self.ids.update(&self.deployment);
-                self.configure(now);
+                self.configure(Some(&before), now);
                 effects.extend(self.duties());
             }
             Event::Time => {}
         }
         effects.extend(self.conclude(now).into_iter().map(Effect::Report));
         if self.may_make_tables(now) {
-            effects.extend(self.retarget(renew_announcements));
+            effects.extend(self.retarget());
         }
         effects
     }
 
-    /// When [`Event::Time`] is due, if ever.
+    /// When [`Event::Time`] is due, if ever. The first tables wait for the NICs however long it takes.
     pub fn deadline(&self) -> Option<Duration> {
-        self.waiting
+        self.waiting.filter(|_| self.links.is_some())
     }
 
     /// What the data plane was last told to be.
@@ -193,14 +197,21 @@ impl Core {
         &self.deployment
     }
 
-    /// Services and servers as the configuration has them.
-    fn configure(&mut self, now: Moment) {
-        let mut before = std::mem::take(&mut self.services);
+    /// Services and servers as the configuration has them, with what is known of them. A service is the one that had its
+    /// VIP, port and protocol, whatever its name was; if none had, the one that had its name and moved here.
+    fn configure(&mut self, before: Option<&Deployment>, now: Moment) {
+        let mut known = std::mem::take(&mut self.services);
+        let taken: BTreeSet<_> = pairs(&self.deployment).map(|(_, service)| endpoint(service)).collect();
         for (array, service) in pairs(&self.deployment) {
-            let key = key(array, service);
-            let mut state = before.remove(&key).unwrap_or_default();
-            state.configure(array, service, &self.ids, now.wall);
-            self.services.insert(key, state);
+            let moved_from = || {
+                let namesake = pairs(before?).find(|(of, old)| of.name == array.name && old.name == service.name);
+                namesake.map(|(_, old)| endpoint(old)).filter(|endpoint| !taken.contains(endpoint))
+            };
+            let endpoint = endpoint(service);
+            let state = known.remove(&endpoint).or_else(|| known.remove(&moved_from()?));
+            let mut state = state.unwrap_or_default();
+            state.configure(array, service, now.wall);
+            self.services.insert(endpoint, state);
         }
         let addresses: BTreeSet<_> = self.addresses().into_iter().collect();
         self.paths.retain(|address, _| addresses.contains(address));
@@ -236,11 +247,11 @@ impl Core {
     }
 
     fn conclude(&mut self, now: Moment) -> Vec<StateChange> {
-        let Self { deployment, ids, paths, services, .. } = self;
+        let Self { deployment, paths, services, .. } = self;
         let mut changes = Vec::new();
         for (array, service) in pairs(deployment) {
-            if let Some(state) = services.get_mut(&key(array, service)) {
-                changes.extend(state.conclude(array, service, ids, |server| known(paths, server), now.wall));
+            if let Some(state) = services.get_mut(&endpoint(service)) {
+                changes.extend(state.conclude(array, service, |server| known(paths, server), now.wall));
             }
         }
         changes
@@ -252,7 +263,7 @@ impl Core {
             return true;
         };
         let all_known = pairs(&self.deployment).all(|(array, service)| {
-            let state = self.services.get(&key(array, service));
+            let state = self.services.get(&endpoint(service));
             state.is_some_and(|state| state.is_known(array, |server| known(&self.paths, server)))
         });
         if self.links.is_none() || (!all_known && now.elapsed < until) {
@@ -262,16 +273,22 @@ impl Core {
         true
     }
 
-    fn retarget(&mut self, renew_announcements: bool) -> Vec<Effect> {
+    fn retarget(&mut self) -> Vec<Effect> {
         let target = self.make_target();
         let announced = |target: &Target| -> BTreeSet<Ipv4Addr> {
             target.vips.iter().filter(|vip| vip.announced).map(|vip| vip.address).collect()
         };
-        let before = self.target.as_ref().filter(|_| !renew_announcements).map(announced).unwrap_or_default();
+        // Neighbours must hear of a VIP that becomes active, and of all of them when there is another NIC to reach them
+        // by, another MAC address, or a cable that was unplugged: perhaps from another port of the switch.
+        let carrying = self.carrying();
+        let same_ways = carrying.iter().all(|nic| self.carried.contains(nic));
+        let before = self.target.as_ref().filter(|_| same_ways).map(announced).unwrap_or_default();
+        self.carried = carrying;
         let new: Vec<_> = announced(&target).difference(&before).copied().collect();
         let mut effects = Vec::new();
         if self.target.as_ref() != Some(&target) {
             effects.push(Effect::Apply(Box::new(target.clone())));
+            self.ids.applied();
         }
         if !new.is_empty() {
             effects.push(Effect::Announce(new));
@@ -287,7 +304,8 @@ impl Core {
         let mut services: Vec<ServiceTarget> = Vec::new();
         let mut vips: BTreeMap<Ipv4Addr, VipTarget> = BTreeMap::new();
         for (array, service) in pairs(&self.deployment) {
-            let members = self.services.get(&key(array, service)).map(ServiceState::members).unwrap_or_default();
+            let state = self.services.get_mut(&endpoint(service));
+            let members = state.map(|state| state.choose(array, service, &self.ids)).unwrap_or_default();
             let table = (!members.is_empty()).then(|| {
                 let made_from = (array.name.clone(), members.to_vec());
                 let make = || maglev::table(hash_seed, &array.name, members, *slots).into();
@@ -325,25 +343,34 @@ impl Core {
         }
     }
 
+    /// The NICs of the configuration that exist.
     fn nics(&self) -> Vec<NicTarget> {
+        self.own_links().filter_map(nic).collect()
+    }
+
+    /// Those that can carry traffic.
+    fn carrying(&self) -> Vec<NicTarget> {
+        self.own_links().filter(|link| link.usable()).filter_map(nic).collect()
+    }
+
+    fn own_links(&self) -> impl Iterator<Item = &Link> {
         let links = self.links.as_ref();
-        let nic = |name: &String| {
-            let link = links?.get(name)?;
-            Some(NicTarget { name: name.clone(), ifindex: link.index, mac: link.mac? })
-        };
-        self.deployment.node.interfaces.iter().filter_map(nic).collect()
+        self.deployment.node.interfaces.iter().filter_map(move |name| links?.get(name))
     }
 
     fn server_targets(&self) -> Vec<ServerTarget> {
+        // A way through a NIC that is gone leads nowhere, and its index may become another's.
+        let indexes: BTreeSet<_> = self.links.iter().flatten().map(|(_, link)| link.index).collect();
         let server = |array: &Array, server: &Server| {
             let id = self.ids.server(&array.name, &server.name)?;
+            let last = self.last_paths.get(&IpAddr::V4(server.address));
             Some(ServerTarget {
                 id: id.id,
                 ordinal: id.ordinal,
                 array: array.name.clone(),
                 name: server.name.clone(),
                 address: server.address,
-                path: self.last_paths.get(&IpAddr::V4(server.address)).cloned(),
+                path: last.filter(|path| indexes.contains(&path.ifindex)).cloned(),
             })
         };
         let arrays = self.deployment.arrays.iter();
@@ -358,8 +385,8 @@ fn pairs(deployment: &Deployment) -> impl Iterator<Item = (&Array, &Service)> {
     deployment.arrays.iter().flat_map(|array| array.services.iter().map(move |service| (array, service)))
 }
 
-fn key(array: &Array, service: &Service) -> ServiceKey {
-    (array.name.clone(), service.name.clone())
+fn nic(link: &Link) -> Option<NicTarget> {
+    Some(NicTarget { name: link.name.clone(), ifindex: link.index, mac: link.mac? })
 }
 
 fn known<'a>(paths: &'a BTreeMap<IpAddr, Result<Path, PathProblem>>, server: &Server) -> KnownPath<'a> {

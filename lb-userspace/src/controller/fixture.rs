@@ -8,11 +8,7 @@ use crate::config::deployment::{
 
 /// One array `ams` with these servers at 10.1.0.11 and up, and one service `https` on 10.1.0.100:443, checked by `tcp`.
 pub(super) fn deployment(servers: &[&str]) -> Deployment {
-    let server = |(index, name): (usize, &&str)| Server {
-        name: (*name).to_owned(),
-        address: Ipv4Addr::new(10, 1, 0, 11 + u8::try_from(index).unwrap()),
-        weight: 100,
-    };
+    let server = |(index, name): (usize, &&str)| server(name, [10, 1, 0, 11 + u8::try_from(index).unwrap()]);
     Deployment {
         node: Node {
             name: "default".to_owned(),
@@ -52,4 +48,9 @@ pub(super) fn service(name: &str, vip: Ipv4Addr, port: u16) -> Service {
             fall: 3,
         }],
     }
+}
+
+/// A server.
+pub(super) fn server(name: &str, address: [u8; 4]) -> Server {
+    Server { name: name.to_owned(), address: Ipv4Addr::from(address), weight: 100 }
 }

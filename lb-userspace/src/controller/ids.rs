@@ -2,7 +2,7 @@
 //!
 //! A service keeps its id as long as its VIP, port and protocol exist, a server as long as its name exists in its array,
 //! across reloads and restarts. The id of one that is gone is not given to another while it may still be in use: ids are
-//! handed out in a circle, and never one that the present target holds.
+//! handed out in a circle, and never one that the data plane was last told to hold.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,10 +34,17 @@ pub struct ServerId {
 /// All ids that are in use.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ids {
-    services: BTreeMap<Endpoint, u32>,
-    servers: BTreeMap<ServerKey, ServerId>,
+    given: Given,
+    /// What the data plane was last told.
+    applied: Given,
     last_service: u32,
     last_server: u16,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Given {
+    services: BTreeMap<Endpoint, u32>,
+    servers: BTreeMap<ServerKey, ServerId>,
 }
 
 /// Service ids wrap around here; the maps are far smaller, but grow with the highest id.
@@ -67,14 +74,22 @@ impl Ids {
         Self {
             last_service: services.values().copied().max().unwrap_or(0),
             last_server: servers.values().map(|server| server.id).max().unwrap_or(0),
-            services,
-            servers,
+            given: Given { services: services.clone(), servers: servers.clone() },
+            applied: Given { services, servers },
         }
+    }
+
+    /// The data plane was told to hold these ids and no others.
+    pub fn applied(&mut self) {
+        self.applied = self.given.clone();
     }
 
     /// Gives everything in `deployment` an id and forgets what is not in it.
     pub fn update(&mut self, deployment: &Deployment) {
-        let Self { services, servers, last_service, last_server } = self;
+        let Self { given: Given { services, servers }, applied, last_service, last_server } = self;
+        // What left the configuration, but not yet the data plane, is still in use and may come back.
+        services.extend(applied.services.iter().map(|(&endpoint, &id)| (endpoint, id)));
+        servers.extend(applied.servers.iter().map(|(key, &id)| (key.clone(), id)));
         let mut new_services = BTreeMap::new();
         let mut used: BTreeSet<_> = services.values().copied().collect();
         for service in deployment.arrays.iter().flat_map(|array| &array.services) {
@@ -114,12 +129,12 @@ impl Ids {
 
     /// The id of a service; 0 when it has none.
     pub fn service(&self, service: &Service) -> u32 {
-        self.services.get(&endpoint(service)).copied().unwrap_or(0)
+        self.given.services.get(&endpoint(service)).copied().unwrap_or(0)
     }
 
     /// The id of a server.
     pub fn server(&self, array: &str, server: &str) -> Option<ServerId> {
-        self.servers.get(&key(array, server)).copied()
+        self.given.servers.get(&key(array, server)).copied()
     }
 }
 
@@ -156,6 +171,20 @@ mod tests {
         let new = ids.server("ams", "EX09").unwrap();
         assert!(new.id != old.id && new.ordinal != old.ordinal);
         assert_eq!(ids.server("ams", "EX02"), None);
+    }
+
+    #[test]
+    fn an_id_that_the_data_plane_still_holds_is_not_given_away_and_is_found_again() {
+        let mut ids = Ids::default();
+        ids.update(&fixture::deployment(&["EX01", "EX02"]));
+        let held = ids.server("ams", "EX02");
+        ids.applied();
+        for name in ["EX07", "EX08", "EX09"] {
+            ids.update(&fixture::deployment(&["EX01", name]));
+            assert_ne!(ids.server("ams", name), held);
+        }
+        ids.update(&fixture::deployment(&["EX01", "EX02"]));
+        assert_eq!(ids.server("ams", "EX02"), held);
     }
 
     #[test]

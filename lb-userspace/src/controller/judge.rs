@@ -1,6 +1,7 @@
 //! From outcomes of one check to a verdict: `rise` successes in a row bring it up, `fall` failures in a row take it down.
 //!
-//! The first outcome decides alone: somebody who starts a balancer does not want to wait `rise` times the interval.
+//! The first outcome decides alone: somebody who starts a balancer does not want to wait `rise` times the interval. It
+//! does not where the server is known to be up from before, so that one failure after a restart cuts no connections.
 
 use crate::health::{FailureKind, Outcome};
 
@@ -18,6 +19,7 @@ pub enum Verdict {
 pub struct Judge {
     rise: u32,
     fall: u32,
+    presumed_up: bool,
     verdict: Option<Verdict>,
     against: u32,
     last: Option<Last>,
@@ -37,7 +39,13 @@ pub struct Last {
 impl Judge {
     /// Nothing seen yet.
     pub fn new(rise: u32, fall: u32) -> Self {
-        Self { rise, fall, verdict: None, against: 0, last: None }
+        Self { rise, fall, presumed_up: false, verdict: None, against: 0, last: None }
+    }
+
+    /// Nothing seen yet, of a server that is up: as ever, it takes `fall` failures to take it down.
+    #[must_use]
+    pub fn presuming_up(self) -> Self {
+        Self { presumed_up: true, ..self }
     }
 
     /// Another `rise` and `fall` with what has been seen so far.
@@ -58,13 +66,14 @@ impl Judge {
             Err(failed) => Last { passed: false, detail: failed.detail.clone(), warning: None },
         });
         let heard = if passed { Verdict::Up } else { Verdict::Down };
-        if self.verdict == Some(heard) {
+        let before = *self.verdict.get_or_insert(if self.presumed_up { Verdict::Up } else { heard });
+        if before == heard {
             self.against = 0;
             return;
         }
         self.against += 1;
         let enough = if passed { self.rise } else { self.fall };
-        if self.verdict.is_none() || self.against >= enough {
+        if self.against >= enough {
             self.verdict = Some(heard);
             self.against = 0;
         }
@@ -104,8 +113,7 @@ mod tests {
     }
 
     /// `U`, `D` or `?` after each outcome.
-    fn verdicts(rise: u32, fall: u32, outcomes: &str) -> String {
-        let mut judge = Judge::new(rise, fall);
+    fn replay(mut judge: Judge, outcomes: &str) -> String {
         let letter = |letter| {
             judge.hear(&outcome(letter));
             match judge.verdict() {
@@ -128,7 +136,16 @@ mod tests {
             (2, 2, "+-l-l", "UUUDD"),
             (2, 2, "ll+", "??U"),
         ] {
-            assert_eq!(verdicts(rise, fall, outcomes), expected, "rise {rise}, fall {fall}: {outcomes}");
+            assert_eq!(replay(Judge::new(rise, fall), outcomes), expected, "rise {rise}, fall {fall}: {outcomes}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_up_from_before_goes_down_after_fall_failures() {
+        for (fall, outcomes, expected) in
+            [(3, "---", "UUD"), (3, "l--+---", "?UUUUUD"), (1, "-", "D"), (2, "+--", "UUD")]
+        {
+            assert_eq!(replay(Judge::new(2, fall).presuming_up(), outcomes), expected, "fall {fall}: {outcomes}");
         }
     }
 

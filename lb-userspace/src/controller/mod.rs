@@ -5,6 +5,8 @@
 
 pub mod core;
 #[cfg(test)]
+mod core_tests;
+#[cfg(test)]
 mod fixture;
 pub mod ids;
 pub mod judge;

@@ -1,6 +1,6 @@
 //! One service: how each server of its array stands, and which of them take part in its table.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::{collections::BTreeMap, net::Ipv4Addr, time::SystemTime};
 
 use super::{
     ids::Ids,
@@ -52,6 +52,8 @@ pub struct Standing {
     pub reason: String,
     /// Something to mend although the checks pass.
     pub warning: Option<String>,
+    /// The address that was judged; `None` when a controller before this one did it.
+    address: Option<Ipv4Addr>,
     judges: Vec<(Check, Judge)>,
     /// The judgement that holds while a check has none of its own yet.
     held: Option<Verdict>,
@@ -78,6 +80,7 @@ pub struct StateChange {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct ServiceState {
     standings: BTreeMap<String, Standing>,
+    /// Who takes part in the last table that was made.
     members: Vec<Member>,
     all_down: bool,
 }
@@ -89,19 +92,26 @@ impl Standing {
             since,
             reason: "not checked yet".to_owned(),
             warning: None,
+            address: None,
             judges: Vec::new(),
             held: None,
         }
     }
 
-    /// Takes over the checks of a configuration. What an equal check found earlier counts on; a check that only changed
-    /// its rise, fall or pace keeps it as well.
-    fn configure(&mut self, checks: &[Check]) {
+    /// Takes over the address and the checks of a configuration. What an equal check found earlier counts on; a check
+    /// that only changed its rise, fall or pace keeps it as well. What was found at another address says nothing.
+    fn configure(&mut self, server: &Server, checks: &[Check]) {
+        if self.address.replace(server.address).is_some_and(|before| before != server.address) {
+            self.judges.clear();
+            self.held = None;
+        }
+        let presumed_up = self.held == Some(Verdict::Up);
         let mut before = std::mem::take(&mut self.judges);
         let judge = |check: &Check| {
             let same = before.iter().position(|(old, _)| old.kind == check.kind && old.port == check.port);
             let judge = match same {
                 Some(position) => before.swap_remove(position).1.with(check.rise, check.fall),
+                None if presumed_up => Judge::new(check.rise, check.fall).presuming_up(),
                 None => Judge::new(check.rise, check.fall),
             };
             (check.clone(), judge)
@@ -115,6 +125,7 @@ impl Standing {
             return (ServerState::Drained, "weight 0".to_owned());
         }
         match path {
+            None if self.state == ServerState::Up && self.held.is_some() => return (ServerState::Up, KEPT.to_owned()),
             None => return (ServerState::Checking, "looking for it on the network".to_owned()),
             Some(Err(problem)) => return (ServerState::Down, problem.to_string()),
             Some(Ok(path)) if mode == Mode::Dsr && !path.on_link => {
@@ -127,29 +138,40 @@ impl Standing {
             }
             Some(Ok(_)) => {}
         }
-        let failing = self.judges.iter().find(|(_, judge)| judge.verdict() == Some(Verdict::Down));
-        if let Some((check, judge)) = failing {
-            return (ServerState::Down, describe(check, judge));
-        }
-        let waiting = self.judges.iter().any(|(_, judge)| judge.verdict().is_none());
-        match (waiting, self.held) {
-            (false, _) => (ServerState::Up, self.why_up()),
-            (true, Some(Verdict::Up)) => (ServerState::Up, "kept from before, not checked yet".to_owned()),
-            (true, Some(Verdict::Down)) => (ServerState::Down, "down before, not checked again yet".to_owned()),
-            (true, None) => (ServerState::Checking, "not checked yet".to_owned()),
+        match self.judgement().or(self.held) {
+            Some(Verdict::Up) => (ServerState::Up, self.why_up()),
+            Some(Verdict::Down) => (ServerState::Down, self.why_down()),
+            None => (ServerState::Checking, "not checked yet".to_owned()),
         }
     }
 
+    /// What the checks say together, when they can.
+    fn judgement(&self) -> Option<Verdict> {
+        let verdicts = || self.judges.iter().map(|(_, judge)| judge.verdict());
+        if verdicts().any(|verdict| verdict == Some(Verdict::Down)) {
+            return Some(Verdict::Down);
+        }
+        verdicts().all(|verdict| verdict.is_some()).then_some(Verdict::Up)
+    }
+
     fn why_up(&self) -> String {
+        if self.judgement().is_none() {
+            return KEPT.to_owned();
+        }
         let doubted = self.judges.iter().find(|(_, judge)| judge.doubt().is_some());
         doubted.or(self.judges.first()).map_or_else(String::new, |(check, judge)| describe(check, judge))
+    }
+
+    fn why_down(&self) -> String {
+        let failing = self.judges.iter().find(|(_, judge)| judge.verdict() == Some(Verdict::Down));
+        failing.map_or_else(|| "down before, not checked again yet".to_owned(), |(check, judge)| describe(check, judge))
     }
 
     fn settle(&mut self, state: ServerState, reason: String, now: SystemTime) -> Option<ServerState> {
         self.held = match state {
             ServerState::Up => Some(Verdict::Up),
             ServerState::Down => Some(Verdict::Down),
-            ServerState::Checking | ServerState::Drained => self.held,
+            ServerState::Checking | ServerState::Drained => self.judgement().or(self.held),
         };
         self.warning = self.judges.iter().find_map(|(_, judge)| judge.last()?.warning.clone());
         self.reason = reason;
@@ -161,6 +183,9 @@ impl Standing {
         Some(before)
     }
 }
+
+/// Why a server is up that has not been checked.
+const KEPT: &str = "kept from before, not checked yet";
 
 /// `https check on port 443: GET /owa/healthcheck.htm answered 503 (2 of 3 that take it down)`.
 fn describe(check: &Check, judge: &Judge) -> String {
@@ -174,31 +199,34 @@ fn describe(check: &Check, judge: &Judge) -> String {
 }
 
 impl ServiceState {
-    /// A service whose table, made by a controller before this one, steered to `members`: they count as up until they
-    /// have been checked.
-    pub(super) fn adopted(members: impl Iterator<Item = String>, now: SystemTime) -> Self {
-        let standing = |name: String| {
+    /// A service whose table, made by a controller before this one, steered to servers of these names and ids: they
+    /// count as up until they have been checked.
+    pub(super) fn adopted(servers: &[(&str, u16)], now: SystemTime) -> Self {
+        let standing = |&(name, _): &(&str, u16)| {
             let standing = Standing {
                 state: ServerState::Up,
                 held: Some(Verdict::Up),
-                reason: "kept from before, not checked yet".to_owned(),
+                reason: KEPT.to_owned(),
                 ..Standing::new(now)
             };
-            (name, standing)
+            (name.to_ascii_lowercase(), standing)
         };
-        Self { standings: members.map(standing).collect(), ..Self::default() }
+        // Only their names count; weights come from the configuration.
+        let member = |&(name, id): &(&str, u16)| Member { name: name.to_owned(), weight: 1, id };
+        Self {
+            standings: servers.iter().map(standing).collect(),
+            members: servers.iter().map(member).collect(),
+            all_down: false,
+        }
     }
 
     /// Takes over the servers and checks of a configuration.
-    pub(super) fn configure(&mut self, array: &Array, service: &Service, ids: &Ids, now: SystemTime) {
+    pub(super) fn configure(&mut self, array: &Array, service: &Service, now: SystemTime) {
         let mut before = std::mem::take(&mut self.standings);
         for server in &array.servers {
             let key = server.name.to_ascii_lowercase();
             let mut standing = before.remove(&key).unwrap_or_else(|| Standing::new(now));
-            standing.configure(&service.checks);
-            if standing.held == Some(Verdict::Up) && self.members.iter().all(|member| !same_name(member, server)) {
-                self.members.extend(member(array, server, ids));
-            }
+            standing.configure(server, &service.checks);
             self.standings.insert(key, standing);
         }
     }
@@ -226,17 +254,15 @@ impl ServiceState {
         })
     }
 
-    /// Draws the conclusions: the state of every server, and who takes part in the table.
+    /// Draws the conclusions: the state of every server.
     pub(super) fn conclude<'a>(
         &mut self,
         array: &Array,
         service: &Service,
-        ids: &Ids,
         path: impl Fn(&Server) -> KnownPath<'a>,
         now: SystemTime,
     ) -> Vec<StateChange> {
         let mut changes = Vec::new();
-        let mut up = Vec::new();
         for server in &array.servers {
             let Some(standing) = self.standings.get_mut(&server.name.to_ascii_lowercase()) else {
                 continue;
@@ -252,31 +278,26 @@ impl ServiceState {
                     reason: standing.reason.clone(),
                 });
             }
-            if state == ServerState::Up {
-                up.extend(member(array, server, ids));
-            }
         }
-        self.all_down = up.is_empty();
-        self.members = match (up.is_empty(), service.all_down) {
-            (false, _) => up,
-            (true, AllDown::Withdraw) => Vec::new(),
-            (true, AllDown::KeepLast) => {
-                let last = array
-                    .servers
-                    .iter()
-                    .filter(|server| server.weight > 0 && self.members.iter().any(|member| same_name(member, server)));
-                last.filter_map(|server| member(array, server, ids)).collect()
-            }
-        };
         changes
     }
 
-    /// Who takes part in the table.
-    pub(super) fn members(&self) -> &[Member] {
+    /// Who takes part in the table that is made now.
+    pub(super) fn choose(&mut self, array: &Array, service: &Service, ids: &Ids) -> &[Member] {
+        let is_up = |server: &Server| self.standing(server).is_some_and(|of| of.state == ServerState::Up);
+        let was_member = |server: &Server| self.members.iter().any(|member| same_name(member, server));
+        let all_down = !array.servers.iter().any(is_up);
+        let chosen = array.servers.iter().filter(|server| match (all_down, service.all_down) {
+            (false, _) => is_up(server),
+            (true, AllDown::Withdraw) => false,
+            (true, AllDown::KeepLast) => server.weight > 0 && was_member(server),
+        });
+        self.members = chosen.filter_map(|server| member(array, server, ids)).collect();
+        self.all_down = all_down;
         &self.members
     }
 
-    /// Whether no server is up.
+    /// Whether no server was up when the last table was made.
     pub(super) fn all_down(&self) -> bool {
         self.all_down
     }

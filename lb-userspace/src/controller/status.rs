@@ -100,7 +100,7 @@ pub fn of(core: &Core, counters: impl Fn(u32, u16) -> CounterTotals) -> Status {
             for &server in table {
                 *shares.entry(server).or_default() += 1;
             }
-            let state = core.services.get(&(array.name.clone(), service.name.clone()));
+            let state = core.services.get(&super::ids::endpoint(service));
             if core.target().is_some() && state.is_some_and(super::service::ServiceState::all_down) {
                 let kept = if table.is_empty() { "nothing is steered" } else { "steering by the last table" };
                 alarms.push(format!("{}/{}: no server is up; {kept}", array.name, service.name));

@@ -111,19 +111,19 @@ impl Nics {
     /// Takes the program off these NICs.
     pub(super) fn detach(&mut self, nics: impl Iterator<Item = String>) -> Result<(), AttachError> {
         for nic in nics {
-            fs::remove_file(self.pins.link(&nic)).map_err(|error| pin_error(&nic, &error))?;
+            self.pins.remove_link(&nic).map_err(|error| pin_error(&nic, &error))?;
             self.attached.remove(&nic);
             info!(nic, "detached");
         }
         Ok(())
     }
 
-    /// NICs whose program was loaded against `set`.
-    pub(super) fn on(&self, set: &MapSet) -> Vec<NicTarget> {
-        let on_it = self.attached.iter().filter(|(_, there)| there.set == *set);
-        let nic = |(name, there): (&String, &Attached)| {
+    /// NICs whose program was loaded against `set`, which is forgotten: another set may come to have its name.
+    pub(super) fn forget(&mut self, set: &MapSet) -> Vec<NicTarget> {
+        let on_it = self.attached.extract_if(.., |_, there| there.set == *set);
+        let nic = |(name, there): (String, Attached)| {
             let Constants { ifindex, mac, .. } = there.constants;
-            NicTarget { name: name.clone(), ifindex, mac }
+            NicTarget { name, ifindex, mac }
         };
         on_it.map(nic).collect()
     }

@@ -107,13 +107,18 @@ impl DataPlane {
             }
             match Maps::open(set) {
                 Ok(maps) if tables.is_none() => tables = Some(Tables::read(maps)?),
-                Ok(_) => set.remove().map_err(at(&pins))?,
-                Err(OpenError::Incomplete { .. }) => set.remove().map_err(at(&pins))?,
+                Ok(_) | Err(OpenError::Incomplete { .. }) => set.remove().map_err(at(&pins))?,
                 Err(error) => return Err(error.into()),
             }
         }
         let nics = Nics::new(pins.clone());
         Ok(Self { pins, log, tables, nics })
+    }
+
+    /// Whether flows hash as they did before; also true when nothing was found.
+    pub fn steers_alike(&self, hash_seed: &str, slots: u32) -> bool {
+        let same = |Tables { maps, .. }: &Tables| maps.hash_key() == hash_key(hash_seed) && maps.sizes.slots == slots;
+        self.tables.as_ref().is_none_or(same)
     }
 
     /// What was found.
@@ -177,8 +182,11 @@ impl DataPlane {
         match self.build(&set, &sizes, target, key) {
             Ok(tables) => self.tables = Some(tables),
             Err(error) => {
-                self.retreat(&set, target)?;
+                if let Err(error) = self.fall_back(&set, target) {
+                    warn!(%error, "a NIC is left with maps that are not in use");
+                }
                 set.remove().map_err(at(&self.pins))?;
+                self.pins.remove_empty();
                 return Err(error);
             }
         }
@@ -187,6 +195,18 @@ impl DataPlane {
         }
         info!(maps = %set.path.display(), "built new maps");
         Ok(())
+    }
+
+    /// After new maps could not be taken into use everywhere: NICs that are on them go back to those in use, and where
+    /// there are none the program is taken off. Only those NICs: the one that refused would refuse again.
+    fn fall_back(&mut self, set: &MapSet, target: &Target) -> Result<(), DataPlaneError> {
+        let nics = self.nics.forget(set);
+        let Some(tables) = &self.tables else {
+            return Ok(self.nics.detach(nics.into_iter().map(|nic| nic.name))?);
+        };
+        let (sizes, key, nat, log) = (tables.maps.sizes, tables.maps.hash_key(), tables.has_nat(), self.log);
+        let constants = |nic: &NicTarget| constants(&sizes, key, nat, log, nic);
+        Ok(self.nics.attach(&tables.maps.set, &sizes, target.node.xdp, &nics, constants)?)
     }
 
     fn build(&mut self, set: &MapSet, sizes: &Sizes, target: &Target, key: Key) -> Result<Tables, DataPlaneError> {
@@ -204,18 +224,6 @@ impl DataPlane {
         tables.maps.finish(sizes, key);
         self.attach(set, sizes, target, key, has_nat(target))?;
         Ok(tables)
-    }
-
-    /// After new maps could not be taken into use everywhere: NICs that are on them go back to those before, and where
-    /// there were none the program is taken off.
-    fn retreat(&mut self, set: &MapSet, target: &Target) -> Result<(), DataPlaneError> {
-        let nics = self.nics.on(set);
-        let Some(tables) = &self.tables else {
-            return Ok(self.nics.detach(nics.into_iter().map(|nic| nic.name))?);
-        };
-        let (sizes, key, nat, log) = (tables.maps.sizes, tables.maps.hash_key(), tables.has_nat(), self.log);
-        let constants = |nic: &NicTarget| constants(&sizes, key, nat, log, nic);
-        Ok(self.nics.attach(&tables.maps.set, &sizes, target.node.xdp, &nics, constants)?)
     }
 
     fn attach(

@@ -86,8 +86,7 @@ impl Program {
             .override_global("NAT", &nat, true)
             .override_global("LOG_DECISIONS", &log, true)
             .override_global("AYA_LOG_LEVEL", &log_level, false);
-        // The number of CPUs does not change the number of entries.
-        for map in sizes.maps(1) {
+        for map in sizes.maps() {
             loader.map_max_entries(map.name, map.entries);
         }
         for name in maps::names() {

@@ -52,8 +52,15 @@ pub struct MapSize {
     pub name: &'static str,
     /// Entries it can hold.
     pub entries: u32,
-    /// Memory in bytes, on a machine with the given number of CPUs; hash tables' overhead is an estimate.
+    /// Memory in bytes, of one copy where there is one per CPU; hash tables' overhead is an estimate.
     pub bytes: u64,
+    /// Whether every CPU has a copy.
+    pub per_cpu: bool,
+}
+
+/// The maps of a deployment.
+pub fn sizes(deployment: &Deployment) -> Vec<MapSize> {
+    Sizes::for_need(&need(deployment)).maps()
 }
 
 /// What `deployment` needs.
@@ -108,11 +115,12 @@ impl Sizes {
     }
 
     /// The maps with their sizes for the program's loader and for people.
-    pub fn maps(&self, cpus: u64) -> Vec<MapSize> {
+    pub fn maps(&self) -> Vec<MapSize> {
         // Elements of a preallocated hash table carry about 48 bytes of links and hash, and a bucket takes 16.
         let hash = |entries: u32, key: u64, value: u64| u64::from(entries) * (48 + 16 + key + value);
         let array = |entries: u32, value: u64| u64::from(entries) * value;
-        let map = |name, entries, bytes| MapSize { name, entries, bytes };
+        let map = |name, entries, bytes| MapSize { name, entries, bytes, per_cpu: false };
+        let per_cpu = |name, entries, bytes| MapSize { name, entries, bytes, per_cpu: true };
         let Self { slots, blocks, services, servers, vips, stride, nat, nics, direct } = *self;
         let pairs = blocks * (slot::block_length(slots) / 2);
         let (counters, reasons) = (services * stride, services * REASONS_PER_SERVICE);
@@ -127,9 +135,9 @@ impl Sizes {
             map("vips", vips, array(vips, 8)),
             map("nat4", nat, hash(nat, 8, 8)),
             map("direct4", direct, hash(direct, 16, 8)),
-            map("counters", counters, array(counters, 16) * cpus),
-            map("reasons", reasons, array(reasons, 8) * cpus),
-            map("echo_due", 1, 8 * cpus),
+            per_cpu("counters", counters, array(counters, 16)),
+            per_cpu("reasons", reasons, array(reasons, 8)),
+            per_cpu("echo_due", 1, 8),
             map("nics", nics, hash(nics, 8, 8)),
             map("meta", lb_common::layout::meta::WORDS, array(lb_common::layout::meta::WORDS, 8)),
         ]
@@ -158,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_small_deployment_takes_a_few_megabytes() {
-        let bytes: u64 = Sizes::for_need(&need_of(10, 20)).maps(8).iter().map(|map| map.bytes).sum();
+        let bytes: u64 = Sizes::for_need(&need_of(10, 20)).maps().iter().map(|map| map.bytes).sum();
         assert!(bytes < 10 << 20, "{bytes}");
     }
 }

@@ -184,14 +184,15 @@ impl Tables {
         for service in &target.services {
             let block = match &service.table {
                 None => NO_BLOCK,
-                Some(table) => match written.iter().find(|(at, _)| *at == table.as_ptr()) {
-                    Some(&(_, block)) => block,
-                    None => {
+                Some(table) => {
+                    if let Some(&(_, block)) = written.iter().find(|(at, _)| *at == table.as_ptr()) {
+                        block
+                    } else {
                         let block = self.block_with(table, &before)?;
                         written.push((table.as_ptr(), block));
                         block
                     }
-                },
+                }
             };
             self.write_service(service, block, target)?;
         }

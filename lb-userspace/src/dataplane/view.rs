@@ -1,11 +1,11 @@
 //! What is in the maps of a node, read from their pins.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use anyhow::Context;
 use lb_common::{
     Reason,
-    layout::{Endpoint4, HashKind, Label, Mode, NO_BLOCK, NO_SERVICE, Server},
+    layout::{Direct4, Direct4Parts, Endpoint4, HashKind, Label, Mode, NO_BLOCK, NO_SERVICE, Server},
     slot::SlotWord,
 };
 
@@ -154,7 +154,7 @@ impl View {
     /// The VIPs, by address.
     pub fn vips(&self) -> anyhow::Result<Vec<VipView>> {
         let mut vips = Vec::new();
-        for entry in self.maps.vips4.iter() {
+        for entry in &self.maps.vips4 {
             let (address, id) = entry.context("the map vips4 cannot be read")?;
             let record =
                 self.maps.vips.rows().get(id as usize).context("the map vips4 names a VIP that does not exist")?;
@@ -168,12 +168,17 @@ impl View {
     /// The services, by id.
     pub fn services(&self) -> anyhow::Result<Vec<ServiceView>> {
         let mut services = Vec::new();
-        for entry in self.maps.services4.iter() {
-            let (key, id) = entry.context("the map services4 cannot be read")?;
-            let key = Endpoint4::from_bytes(key);
+        for entry in &self.maps.services4 {
+            let (bytes, id) = entry.context("the map services4 cannot be read")?;
+            let label = self.maps.service_labels.get(&id, 0).ok();
+            if label.is_none() && self.maps.services4.get(&bytes, 0).is_err() {
+                // It was removed meanwhile: first the key, then the label.
+                continue;
+            }
+            let key = Endpoint4::from_bytes(bytes);
             let rows = self.maps.services.rows();
             let record = rows.get(id as usize).context("the map services4 names a service that does not exist")?.load();
-            let (array, name) = self.label(self.maps.service_labels.get(&id, 0).ok());
+            let (array, name) = Self::label(label.as_ref());
             services.push(ServiceView {
                 id,
                 array,
@@ -194,11 +199,11 @@ impl View {
     /// The servers, by id.
     pub fn servers(&self) -> anyhow::Result<Vec<ServerView>> {
         let mut servers = Vec::new();
-        for entry in self.maps.server_labels.iter() {
+        for entry in &self.maps.server_labels {
             let (id, label) = entry.context("the map server_labels cannot be read")?;
             let record =
                 self.maps.servers.rows().get(id as usize).context("a label names a server that does not exist")?;
-            let (array, name) = self.label(Some(label));
+            let (array, name) = Self::label(Some(&label));
             servers.push(ServerView { id: u16::try_from(id)?, array, name, record: record.load() });
         }
         servers.sort_by_key(|server| server.id);
@@ -223,13 +228,26 @@ impl View {
         self.maps.reasons_of(service).context("the map reasons cannot be read")
     }
 
+    /// Connections that clients made to `nat` servers' own addresses: client and server.
+    pub fn direct_connections(&self) -> anyhow::Result<Vec<(SocketAddrV4, SocketAddrV4)>> {
+        let mut connections = Vec::new();
+        for key in self.maps.direct4.keys() {
+            let Direct4Parts { client, client_port, server, server_port } =
+                Direct4::from_bytes(key.context("the map direct4 cannot be read")?).parts();
+            let socket = |address: [u8; 4], port| SocketAddrV4::new(Ipv4Addr::from(address), port);
+            connections.push((socket(client, client_port), socket(server, server_port)));
+        }
+        connections.sort();
+        Ok(connections)
+    }
+
     /// The reasons counted for packets that belong to no service.
     pub fn reasons_without_service(&self) -> anyhow::Result<Vec<ReasonCount>> {
         self.reasons(NO_SERVICE)
     }
 
-    fn label(&self, bytes: Option<[u8; Label::SIZE]>) -> (String, String) {
-        let label = bytes.map(|bytes| Label::from_bytes(&bytes));
+    fn label(bytes: Option<&[u8; Label::SIZE]>) -> (String, String) {
+        let label = bytes.map(Label::from_bytes);
         let text = |text: Option<&str>| text.unwrap_or("?").to_owned();
         label.map_or_else(|| (text(None), text(None)), |label| (text(label.array()), text(label.name())))
     }

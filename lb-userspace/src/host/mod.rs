@@ -4,6 +4,7 @@
 //! current. Everything happens in the network namespace of the thread that asks; `/sys` is never read, because it may
 //! show another one. Reads the host's network and asks the kernel to resolve neighbours; configures nothing.
 
+pub mod announce;
 mod kernel;
 pub mod links;
 pub mod paths;
@@ -38,7 +39,7 @@ pub enum HostError {
 }
 
 /// A MAC address in its usual notation.
-struct ShowMac(Mac);
+pub(crate) struct ShowMac(pub(crate) Mac);
 
 impl fmt::Display for ShowMac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
