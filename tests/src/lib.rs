@@ -7,6 +7,9 @@
 //!
 //! From the bottom up: [`netns`] and [`process`], then [`topology`] with [`xdp`] and the ready-made [`layouts`], [`frames`] with
 //! [`view`], [`capture`] and [`checksum`], the simulator in [`exchange`] with [`certificates`], [`client`], and [`caslb`].
+//!
+//! Two modules stand apart, because they are about the inside: [`packets`], the table that the engine and the loaded program
+//! are held to, and [`own_node`], a node without a process.
 
 pub mod capture;
 pub mod caslb;
@@ -20,7 +23,7 @@ pub mod frames;
 pub mod layouts;
 mod leftovers;
 pub mod netns;
-pub mod own_network;
+pub mod own_node;
 pub mod packets;
 pub mod pages;
 pub mod plain;
