@@ -20,7 +20,7 @@ pub enum ServerState {
     Checking,
     /// Gets its share.
     Up,
-    /// Weight 0: gets no new connections.
+    /// Weight 0: gets no traffic.
     Drained,
     /// Does not answer; gets no traffic.
     Down,

@@ -34,7 +34,7 @@ pub enum AttachError {
         nic: String,
     },
     /// The kernel can't attach by link.
-    #[error("the kernel cannot attach XDP programs to {nic} by link: caslb needs Linux 5.9 or later")]
+    #[error("the kernel cannot attach XDP programs to {nic} by link: caslb needs Linux 5.15 or later")]
     NoLinks {
         /// The NIC.
         nic: String,
