@@ -1,8 +1,8 @@
 //! The harness of caslb's end-to-end tests and of its demo: network namespaces, raw frames, simulated Exchange servers,
 //! clients, and the `caslb` binary itself as a process.
 //!
-//! Nothing here knows how caslb works inside; the tests see what a client, a server and an operator see. All of it needs
-//! root. Whatever is made on the host carries the process id in its name and is taken away again on drop, on panic, on
+//! Nothing here but [`demo`] knows how caslb works inside; the tests see what a client, a server and an operator see. All of
+//! it needs root. Whatever is made on the host carries the process id in its name and is taken away again on drop, on panic, on
 //! interrupt, and, if the process was killed, by the next process that uses the harness.
 //!
 //! From the bottom up: [`netns`] and [`process`], then [`topology`] with [`xdp`] and the ready-made [`layouts`], [`frames`] with
@@ -10,6 +10,8 @@
 //!
 //! Two modules stand apart, because they are about the inside: [`packets`], the table that the engine and the loaded program
 //! are held to, and [`own_node`], a node without a process.
+//! [`view`], [`capture`] and [`checksum`], the simulator in [`exchange`] with [`certificates`], [`client`], and [`caslb`]. On top
+//! of them [`demo`].
 
 pub mod capture;
 pub mod caslb;
@@ -17,6 +19,7 @@ pub mod certificates;
 pub mod checksum;
 pub mod client;
 mod connection;
+pub mod demo;
 pub mod download;
 pub mod exchange;
 pub mod frames;
