@@ -6,12 +6,11 @@
 //! interrupt, and, if the process was killed, by the next process that uses the harness.
 //!
 //! From the bottom up: [`netns`] and [`process`], then [`topology`] with [`xdp`] and the ready-made [`layouts`], [`frames`] with
-//! [`view`], [`capture`] and [`checksum`], the simulator in [`exchange`] with [`certificates`], [`client`], and [`caslb`].
+//! [`view`], [`capture`] and [`checksum`], the simulator in [`exchange`] with [`certificates`], [`client`], and [`caslb`]. On top
+//! of them [`demo`].
 //!
 //! Two modules stand apart, because they are about the inside: [`packets`], the table that the engine and the loaded program
 //! are held to, and [`own_node`], a node without a process.
-//! [`view`], [`capture`] and [`checksum`], the simulator in [`exchange`] with [`certificates`], [`client`], and [`caslb`]. On top
-//! of them [`demo`].
 
 pub mod capture;
 pub mod caslb;

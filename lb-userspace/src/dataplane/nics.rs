@@ -78,7 +78,8 @@ impl Nics {
     }
 
     /// Puts the program, loaded against `set`, on these NICs. Where one is attached already, it is replaced atomically,
-    /// and left alone when nothing about it changed.
+    /// and left alone when nothing about it changed. A NIC that refuses does not keep the others from being tried; the
+    /// first refusal is returned.
     pub(super) fn attach(
         &mut self,
         set: &MapSet,
@@ -87,18 +88,32 @@ impl Nics {
         nics: &[NicTarget],
         constants: impl Fn(&NicTarget) -> Constants,
     ) -> Result<(), AttachError> {
+        let mut refusal = Ok(());
         for nic in nics {
             let constants = constants(nic);
             let same = |there: &Attached| there.constants == constants && there.set == *set;
             if self.attached.get(&nic.name).is_some_and(same) {
                 continue;
             }
-            let mut program = Program::load(set, sizes, &constants)?;
-            let log = if constants.log { LogStream::start(program.ebpf(), &nic.name) } else { None };
-            self.attach_one(&mut program, nic, mode)?;
-            // The pinned link holds the program from here on.
-            self.attached.insert(nic.name.clone(), Attached { constants, set: set.clone(), _log: log });
+            let attached = self.load_and_attach(set, sizes, mode, nic, constants);
+            refusal = refusal.and(attached);
         }
+        refusal
+    }
+
+    fn load_and_attach(
+        &mut self,
+        set: &MapSet,
+        sizes: &Sizes,
+        mode: XdpMode,
+        nic: &NicTarget,
+        constants: Constants,
+    ) -> Result<(), AttachError> {
+        let mut program = Program::load(set, sizes, &constants)?;
+        let log = if constants.log { LogStream::start(program.ebpf(), &nic.name) } else { None };
+        self.attach_one(&mut program, nic, mode)?;
+        // The pinned link holds the program from here on.
+        self.attached.insert(nic.name.clone(), Attached { constants, set: set.clone(), _log: log });
         Ok(())
     }
 

@@ -53,6 +53,13 @@ pub struct DataPlane {
     nics: Nics,
 }
 
+/// What happens to the rest when a NIC refuses the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnRefusal {
+    Stop,
+    GoOn,
+}
+
 /// What a controller before this one left.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Adopted {
@@ -151,14 +158,25 @@ impl DataPlane {
         Ok(Adopted { services, servers: view.servers()?.into_iter().map(server).collect() })
     }
 
-    /// Makes the data plane be what `target` says.
+    /// Makes the data plane be what `target` says. When a NIC refuses the program, the tables stay as they are: for a
+    /// change that somebody asks for and may be denied.
     pub fn apply(&mut self, target: &Target) -> Result<(), DataPlaneError> {
+        self.bring_to(target, OnRefusal::Stop)
+    }
+
+    /// The same, but when a NIC refuses, everything else is done before the error is returned: a NIC that somebody else
+    /// uses must not keep a failed server in the tables of the others.
+    pub fn apply_as_far_as_possible(&mut self, target: &Target) -> Result<(), DataPlaneError> {
+        self.bring_to(target, OnRefusal::GoOn)
+    }
+
+    fn bring_to(&mut self, target: &Target, refusal: OnRefusal) -> Result<(), DataPlaneError> {
         let need = need(target);
         let key = hash_key(&target.node.hash_seed);
         let usable = self.tables.take_if(|tables| tables.maps.sizes.fit(&need) && tables.maps.hash_key() == key);
         match usable {
             Some(mut tables) => {
-                let result = self.update(&mut tables, target, key);
+                let result = self.update(&mut tables, target, key, refusal);
                 self.tables = Some(tables);
                 result
             }
@@ -167,11 +185,23 @@ impl DataPlane {
     }
 
     /// Brings the present maps to the target. While both old and new tables look for replies, programs do too.
-    fn update(&mut self, tables: &mut Tables, target: &Target, key: Key) -> Result<(), DataPlaneError> {
+    fn update(
+        &mut self,
+        tables: &mut Tables,
+        target: &Target,
+        key: Key,
+        refusal: OnRefusal,
+    ) -> Result<(), DataPlaneError> {
         let nat = has_nat(target);
         let (set, sizes) = (tables.maps.set.clone(), tables.maps.sizes);
-        self.attach(&set, &sizes, target, key, nat || tables.has_nat())?;
-        tables.write(target)?;
+        let attached = self.attach(&set, &sizes, target, key, nat || tables.has_nat());
+        if refusal == OnRefusal::Stop {
+            attached?;
+            tables.write(target)?;
+        } else {
+            tables.write(target)?;
+            attached?;
+        }
         self.attach(&set, &sizes, target, key, nat)
     }
 
