@@ -1,11 +1,17 @@
-//! The few system calls that no library wraps safely: memory-mapped BPF arrays, waiting for running programs, raw frames.
+//! The few system calls that no library wraps safely: memory-mapped BPF arrays, waiting for running programs,
+//! detaching a pinned link, raw frames.
 //!
 //! The only module with `unsafe`. Each function states what it asks of the kernel and keeps the unsafety to itself.
 
 use std::{
+    ffi::CString,
     io,
     marker::PhantomData,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::{
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
     ptr::NonNull,
     sync::atomic::{AtomicU32, AtomicU64},
 };
@@ -86,6 +92,38 @@ pub fn wait_for_running_programs() {
     if result != 0 {
         std::thread::sleep(std::time::Duration::from_secs(1));
     }
+}
+
+/// Takes the program of a pinned BPF link off its NIC, before this returns. Removing the pin alone does so too, but only
+/// once the kernel gets round to it, and until then nobody else can attach to that NIC.
+pub fn detach_link(pin: &Path) -> io::Result<()> {
+    // Commands and the parts of `union bpf_attr` that they read (include/uapi/linux/bpf.h).
+    const OBJ_GET: libc::c_int = 7;
+    const LINK_DETACH: libc::c_int = 34;
+    #[repr(C)]
+    struct ObjGet {
+        path: u64,
+        fd: u32,
+        flags: u32,
+    }
+    #[repr(C)]
+    struct LinkDetach {
+        fd: libc::c_int,
+    }
+    let path = CString::new(pin.as_os_str().as_bytes())?;
+    let get = ObjGet { path: path.as_ptr() as u64, fd: 0, flags: 0 };
+    // SAFETY: the attributes and the path in them are valid for reading, and the length is that of the attributes.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, OBJ_GET, &raw const get, size_of::<ObjGet>()) };
+    let fd = match libc::c_int::try_from(fd) {
+        Ok(fd) if fd >= 0 => fd,
+        _ => return Err(io::Error::last_os_error()),
+    };
+    // SAFETY: the descriptor is new and belongs to nobody else.
+    let link = unsafe { OwnedFd::from_raw_fd(fd) };
+    let detach = LinkDetach { fd: link.as_raw_fd() };
+    // SAFETY: the attributes are valid for reading, and the length is theirs.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, LINK_DETACH, &raw const detach, size_of::<LinkDetach>()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// A socket that sends whole Ethernet frames.

@@ -259,7 +259,7 @@ fn warnings_are_shown_like_errors() {
 15 | [[array]]
    | ^^^^^^^^^
    |
-   = help: no server takes new connections; give one of them a weight from 1 to 1000"#
+   = help: no server gets any traffic; give one of them a weight from 1 to 1000"#
     );
 }
 

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::leftovers::{self, Thing};
 use crate::netns::Namespace;
-use crate::process::Child;
+use crate::process::{self, Child};
 use crate::wait;
 
 /// Time to answer `status` after a start: loading the program and building its tables included, on a busy machine.
@@ -76,7 +76,8 @@ impl Caslb {
     /// Like [`Caslb::prepare`], with another binary: an older release, or one that is broken on purpose.
     pub fn with_binary(binary: PathBuf, namespace: &Namespace, config: impl FnOnce(&str) -> String) -> Result<Self> {
         static COUNTER: AtomicU32 = AtomicU32::new(1);
-        let node = format!("t{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        let node =
+            format!("{}{}-{}", leftovers::NODE_PREFIX, std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
         leftovers::claim(Thing::Node(node.clone()))?;
         let folder = leftovers::temporary_folder()?;
         let caslb = Self { binary, namespace: namespace.clone(), node, folder, process: None };
@@ -206,7 +207,8 @@ impl Caslb {
     pub fn command(&self, arguments: &[&str]) -> Result<Output> {
         let mut command = self.namespace.command(&self.binary)?;
         command.args(["--node", &self.node]).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let output = command.output().with_context(|| format!("cannot run {}", self.binary.display()))?;
+        let output =
+            process::apart(&mut command).output().with_context(|| format!("cannot run {}", self.binary.display()))?;
         Ok(Output {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -293,7 +295,7 @@ impl Drop for Caslb {
 }
 
 /// The binary under test: `CASLB_BIN`, or `caslb` beside the test program or in a folder above it.
-fn binary() -> Result<PathBuf> {
+pub(crate) fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("CASLB_BIN") {
         return Ok(path.into());
     }

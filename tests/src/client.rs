@@ -66,17 +66,22 @@ impl Client {
 
     /// GET on a connection of its own.
     pub fn get(&self, to: SocketAddr, path: &str) -> Result<Answer> {
-        self.once(to, Method::GET, path, Bytes::new())
+        self.get_from(any_port(to), to, path)
+    }
+
+    /// GET on a connection of its own from the address and port given, which must not be in use.
+    pub fn get_from(&self, from: SocketAddr, to: SocketAddr, path: &str) -> Result<Answer> {
+        self.once(from, to, Method::GET, path, Bytes::new())
     }
 
     /// POST on a connection of its own.
     pub fn post(&self, to: SocketAddr, path: &str, body: &str) -> Result<Answer> {
-        self.once(to, Method::POST, path, Bytes::copy_from_slice(body.as_bytes()))
+        self.once(any_port(to), to, Method::POST, path, Bytes::copy_from_slice(body.as_bytes()))
     }
 
-    fn once(&self, to: SocketAddr, method: Method, path: &str, body: Bytes) -> Result<Answer> {
+    fn once(&self, from: SocketAddr, to: SocketAddr, method: Method, path: &str, body: Bytes) -> Result<Answer> {
         let (setup, path) = (self.setup.clone(), path.to_owned());
-        self.runtime.run(async move { setup.once(any_port(to), to, method, &path, body).await })
+        self.runtime.run(async move { setup.once(from, to, method, &path, body).await })
     }
 
     /// Opens a connection that is kept, from a port of the kernel's choice.
@@ -129,13 +134,24 @@ impl Client {
     ///
     /// If it does not start. What goes wrong later, [`Downloading::finish`] tells.
     pub fn download(&self, to: SocketAddr, bytes: u64, rate: Option<u64>) -> Result<Downloading> {
+        self.download_from(any_port(to), to, bytes, rate)
+    }
+
+    /// Like [`Client::download`], from the address and port given.
+    pub fn download_from(
+        &self,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: u64,
+        rate: Option<u64>,
+    ) -> Result<Downloading> {
         let setup = self.setup.clone();
         let rate = rate.map(|rate| format!("&rate={rate}")).unwrap_or_default();
         let path = format!("/download?bytes={bytes}{rate}");
         let (open, response) = self.runtime.run(async move {
             setup
                 .within(async {
-                    let mut open = setup.open(any_port(to), to).await?;
+                    let mut open = setup.open(from, to).await?;
                     let response = open.send(&setup.host, Method::GET, &path, Bytes::new(), false).await?;
                     Ok((open, response))
                 })

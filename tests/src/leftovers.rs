@@ -6,9 +6,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -23,6 +24,8 @@ const STATE: &str = "/run/caslb-tests";
 const NETNS: &str = "/run/netns";
 /// First part of every namespace's name; the process id follows.
 const NETNS_PREFIX: &str = "caslb-";
+/// First part of the name of every node of the harness; the process id follows.
+pub(crate) const NODE_PREFIX: &str = "t";
 /// Where caslb keeps what belongs to a node, each in an entry whose name begins with the node's.
 const NODE_FOLDERS: [&str; 3] = ["/sys/fs/bpf/caslb", "/run/caslb", "/var/lib/caslb"];
 
@@ -39,6 +42,15 @@ pub(crate) enum Thing {
 
 /// `None` until the first claim has started the signal thread and swept.
 static CLAIMED: Mutex<Option<BTreeSet<Thing>>> = Mutex::new(None);
+
+/// What to say when a signal ends the process.
+static FAREWELL: OnceLock<fn(Signal)> = OnceLock::new();
+
+/// Has `farewell` called once when a signal (SIGINT, SIGTERM or SIGHUP) ends the process, before anything is taken away.
+/// Only the first call counts.
+pub(crate) fn on_signal(farewell: fn(Signal)) {
+    FAREWELL.get_or_init(|| farewell);
+}
 
 fn claimed() -> MutexGuard<'static, Option<BTreeSet<Thing>>> {
     // Every change under this lock is a single call on the set, so a panic cannot leave it half done.
@@ -65,14 +77,15 @@ pub(crate) fn prepare() -> Result<()> {
     Ok(())
 }
 
-/// Remembers `thing`: from now on a signal takes it away. Claim a namespace or node before it is made.
+/// Remembers `thing`: from now on a signal takes it away. Claim a node before it is made.
 pub(crate) fn claim(thing: Thing) -> Result<()> {
     prepare()?;
     claimed().get_or_insert_default().insert(thing);
     Ok(())
 }
 
-/// Makes and claims in one step that a signal cannot split: for things whose name is known only afterwards.
+/// Makes and claims in one step that a signal cannot split: for things whose name is known only afterwards, or that
+/// another process makes, which would go on after this one has cleaned up.
 pub(crate) fn claim_with<T>(make: impl FnOnce() -> Result<(T, Thing)>) -> Result<T> {
     prepare()?;
     let mut claimed = claimed();
@@ -94,11 +107,9 @@ pub(crate) fn release_if<T>(thing: &Thing, gone: impl FnOnce() -> Option<T>) -> 
     result
 }
 
-/// Takes `thing` away and forgets it.
+/// Takes `thing` away and forgets it. After a signal it waits for the end of the process: the signal's thread is at it.
 pub(crate) fn release(thing: &Thing) -> Result<()> {
-    let taken = take_away(thing);
-    release_if(thing, || Some(()));
-    taken
+    release_if(thing, || Some(take_away(thing))).unwrap_or(Ok(()))
 }
 
 /// A new temporary folder that goes with the process at the latest.
@@ -127,6 +138,9 @@ fn start_signal_thread() -> Result<()> {
                 _ = hangup.recv() => Signal::SIGHUP,
             };
             let mut claimed = claimed();
+            if let Some(farewell) = FAREWELL.get() {
+                farewell(received);
+            }
             for thing in claimed.take().unwrap_or_default() {
                 if let Err(error) = take_away(&thing) {
                     eprintln!("after {received}: {error:#}");
@@ -163,7 +177,8 @@ fn remove_namespace(name: &str) -> Result<()> {
     if !Path::new(NETNS).join(name).exists() {
         return Ok(());
     }
-    let output = Command::new("ip").args(["netns", "delete", name]).stdin(Stdio::null()).output()?;
+    // In a process group of its own: a second Ctrl-C must not end it half-way.
+    let output = Command::new("ip").args(["netns", "delete", name]).process_group(0).stdin(Stdio::null()).output()?;
     ensure!(
         output.status.success(),
         "cannot delete namespace {name}: {}",
@@ -201,7 +216,7 @@ pub fn sweep() -> Result<()> {
     for folder in NODE_FOLDERS {
         for path in entries(Path::new(folder))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if owner_in(&name, "t").is_some_and(|owner| !is_alive(owner)) {
+            if owner_in(&name, NODE_PREFIX).is_some_and(|owner| !is_alive(owner)) {
                 let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             }
         }
@@ -214,6 +229,39 @@ pub fn sweep() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Removes the state folder of this process, if it has one, after everything else. Nothing more may be made.
+///
+/// # Errors
+///
+/// If it cannot be removed.
+pub(crate) fn leave() -> Result<()> {
+    let own = own_folder();
+    match fs::remove_dir_all(&own) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", own.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What this process has on the host at this moment: namespaces, pins, sockets and state of nodes, by path.
+///
+/// # Errors
+///
+/// If a folder cannot be listed.
+pub(crate) fn of_this_process() -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let folders = [(NETNS, NETNS_PREFIX)].into_iter().chain(NODE_FOLDERS.map(|folder| (folder, NODE_PREFIX)));
+    for (folder, prefix) in folders {
+        let own = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            owner_in(&name, prefix) == Some(process::id())
+        };
+        found.extend(entries(Path::new(folder))?.into_iter().filter(own));
+    }
+    Ok(found)
 }
 
 /// Ends what still runs in a namespace of the harness, which only the harness puts processes into.

@@ -69,20 +69,13 @@ impl Namespace {
             "{role:?} cannot be a role: small letters, digits, dashes"
         );
         let name = format!("caslb-{}-{}-{role}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
-        let thing = Thing::Namespace(name.clone());
-        leftovers::claim(thing.clone())?;
-        let opened = process::run(Command::new("ip").args(["netns", "add", &name])).and_then(|_| {
+        // Under the claim, since `ip` is a process of its own and would finish after a signal has taken everything away.
+        let file = leftovers::claim_with(|| {
+            process::run(Command::new("ip").args(["netns", "add", &name]))?;
             let path = Path::new("/run/netns").join(&name);
-            File::open(&path).with_context(|| format!("cannot open {}", path.display()))
-        });
-        let file = match opened {
-            Ok(file) => file,
-            Err(error) => {
-                // The first error is the one to tell.
-                let _ = leftovers::release(&thing);
-                return Err(error);
-            }
-        };
+            let opened = File::open(&path).with_context(|| format!("cannot open {}", path.display()));
+            opened.map(|file| (file, Thing::Namespace(name.clone())))
+        })?;
         let namespace = Self(Arc::new(Owned { name, file }));
         namespace.sysctls(&QUIET)?;
         namespace.ip("link set lo up")?;

@@ -1,5 +1,6 @@
 //! Processes that the harness starts: short ones run to their end, long ones end with their owner.
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ impl Child {
     /// Starts `command`.
     pub fn spawn(command: &mut Command) -> Result<Self> {
         leftovers::claim_with(|| {
-            let process = command.spawn().with_context(|| format!("cannot start {}", describe(command)))?;
+            let process = apart(command).spawn().with_context(|| format!("cannot start {}", describe(command)))?;
             // Process ids fit: the kernel's limit is 2^22 (proc(5), pid_max).
             let pid = Pid::from_raw(i32::try_from(process.id())?);
             Ok((Self { process, pid, status: None }, Thing::Child(pid)))
@@ -77,19 +78,25 @@ impl Drop for Child {
     }
 }
 
+/// Gives `command` a process group of its own: a Ctrl-C reaches this process alone, which then ends the others in the
+/// right order, and does not take their end for a failure of theirs.
+pub(crate) fn apart(command: &mut Command) -> &mut Command {
+    command.process_group(0)
+}
+
 /// Runs `command` to its end and returns its standard output.
 ///
 /// # Errors
 ///
 /// If it cannot be started or fails; the message holds its standard error.
 pub fn run(command: &mut Command) -> Result<String> {
-    let output = command.stdin(Stdio::null()).output();
+    let output = apart(command).stdin(Stdio::null()).output();
     finish(command, output)
 }
 
 /// Like [`run`], with `input` on its standard input.
 pub fn run_with_input(command: &mut Command, input: &str) -> Result<String> {
-    let mut process = command
+    let mut process = apart(command)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -1,4 +1,5 @@
-//! The calls that need `unsafe`: a child process that starts in another network namespace, and packet sockets.
+//! The calls that need `unsafe`: a child process that starts in another network namespace, packet sockets, and the
+//! size of the terminal.
 //!
 //! Everything here is a thin, safe wrapper; what to do with them is decided elsewhere.
 use std::fs::File;
@@ -53,6 +54,15 @@ fn link_address(ifindex: u32) -> io::Result<LinkAddr> {
     // SAFETY: the pointer is to a live sockaddr_ll of the length given, and from_raw copies out of it.
     unsafe { LinkAddr::from_raw((&raw const address).cast(), Some(length)) }
         .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+}
+
+/// Columns of the terminal on standard output; `None` if it is none, or does not say.
+pub(crate) fn terminal_columns() -> Option<u16> {
+    // SAFETY: winsize is a plain C struct of integers, for which all zeros are valid.
+    let mut size: libc::winsize = unsafe { mem::zeroed() };
+    // SAFETY: TIOCGWINSZ writes one winsize to the pointer, which is to a live one (ioctl_tty(2)).
+    let result = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    (result == 0 && size.ws_col > 0).then_some(size.ws_col)
 }
 
 /// The number of frames that the kernel could not queue on this packet socket since the last call.

@@ -52,7 +52,7 @@ impl Attached {
 }
 
 /// `bpf/harness.o` in the target folder that this program was built into.
-fn object() -> Result<PathBuf> {
+pub(crate) fn object() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     own.ancestors()
         .map(|folder| folder.join("bpf/harness.o"))

@@ -1,5 +1,7 @@
 //! The table of packet cases, against the engine on the host and against the loaded program in the kernel.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail it")]
+
 use std::fs;
 
 use caslb::{
@@ -7,7 +9,8 @@ use caslb::{
     host::Path,
 };
 use caslb_tests::{
-    own_network::{OwnNode, in_own_network, ip},
+    netns::Namespace,
+    own_node::OwnNode,
     packets::{
         Case, Counted, Expected, Step, cases,
         frames::echo_request,
@@ -66,19 +69,15 @@ fn every_setup_is_used_and_no_case_is_there_twice() {
 #[test]
 #[ignore = "needs root and the BPF object: cargo xtask test"]
 fn the_program_in_the_kernel_does_with_every_frame_what_the_table_says() {
-    let wrong = in_own_network(|| {
-        build_network();
-        Setup::ALL.into_iter().flat_map(run_in_kernel).collect::<Vec<_>>()
-    })
-    .unwrap();
+    let run_all = || Setup::ALL.into_iter().flat_map(run_in_kernel).collect::<Vec<_>>();
+    let wrong = network().enter(run_all).unwrap();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 #[ignore = "needs root and the BPF object: cargo xtask test"]
 fn a_burst_of_echo_requests_is_answered_until_the_rate_is_reached() {
-    in_own_network(|| {
-        build_network();
+    let flood = || {
         let kernel = Kernel::new(Setup::Dsr);
         let mut program = kernel.program();
         let frame = echo_request(1, 1, b"abc").bytes();
@@ -88,8 +87,8 @@ fn a_burst_of_echo_requests_is_answered_until_the_rate_is_reached() {
         assert!(answered >= 200, "{answered} answered");
         let reasons = kernel.data_plane.reasons(NO_SERVICE);
         assert!(reasons.iter().any(|count| count.reason == Reason::EchoLimited && count.packets == 1), "{reasons:?}");
-    })
-    .unwrap();
+    };
+    network().enter(flood).unwrap();
 }
 
 proptest! {
@@ -198,7 +197,7 @@ fn compare(wrong: &mut Vec<String>, what: &str, frame: &[u8], expected: Expected
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 // XDP actions (include/uapi/linux/bpf.h).
@@ -207,10 +206,10 @@ const ACTION_PASS: u32 = 2;
 const ACTION_TX: u32 = 3;
 const ACTION_REDIRECT: u32 = 4;
 
-fn build_network() {
-    for command in NETWORK {
-        ip(command).unwrap();
-    }
+fn network() -> Namespace {
+    let network = Namespace::new("packets").unwrap();
+    network.ip(NETWORK).unwrap();
+    network
 }
 
 /// A set-up in the kernel.

@@ -9,9 +9,16 @@ const CONFIG: &str = "/etc/caslb/caslb.toml";
 
 /// A layer-4 load balancer for Exchange Client Access arrays, and for any TCP or UDP service.
 #[derive(Debug, Parser)]
-#[command(name = "caslb", version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    name = "caslb",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Exit status: 0 done, 1 it failed, 2 bad usage or bad configuration."
+)]
 pub struct Cli {
-    /// The node to talk to, as its configuration names it; `default` when nothing is said
+    /// The node to talk to, `default` when nothing is said; `run` and `check` read it from the configuration
     #[arg(long, global = true, value_name = "NAME", env = "CASLB_NODE", value_parser = node_name)]
     pub(super) node: Option<String>,
     #[command(subcommand)]
@@ -23,9 +30,10 @@ pub(super) enum Command {
     /// Run the controller in the foreground
     ///
     /// It checks the servers, keeps the data plane up to date and answers the other commands. SIGHUP reads the
-    /// configuration again. SIGTERM stops it; the data plane goes on forwarding.
+    /// configuration again. SIGTERM and SIGINT stop it; the data plane goes on forwarding. The log goes to standard
+    /// error; the variable `CASLB_LOG` sets what is logged, such as `warn` or `debug`, and replaces what `--bpf-log` says.
     Run(RunArguments),
-    /// Validate a configuration and show what it comes to
+    /// Validate a configuration and show what it comes to, on any machine
     Check {
         /// The configuration
         #[arg(long, value_name = "FILE", default_value = CONFIG)]
@@ -36,14 +44,14 @@ pub(super) enum Command {
     },
     /// Show arrays, services and servers: their state, why, and what they get
     Status {
-        /// Show it again every second until interrupted
+        /// Show it again every second until interrupted, with packet and byte rates
         #[arg(long)]
         watch: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Show what is in the kernel's maps, also without a controller
+    /// Show what is in the kernel's maps, also without a controller (needs root)
     Dump {
         /// What to show
         what: DumpWhat,
@@ -52,6 +60,8 @@ pub(super) enum Command {
         json: bool,
     },
     /// Have the controller read its configuration again: all of it or none of it
+    ///
+    /// An error changes nothing. A change of the node's name or of `xdp` needs `caslb detach` and a new start.
     Reload {
         /// Accept a change of `hash_seed` or `slots`, which moves nearly every connection
         #[arg(long)]
@@ -61,6 +71,8 @@ pub(super) enum Command {
         json: bool,
     },
     /// Remove programs, links and maps from the kernel: nothing is steered any more
+    ///
+    /// The controller must be stopped first: it would put everything back.
     Detach {
         /// Print JSON
         #[arg(long)]
@@ -77,7 +89,7 @@ pub(super) struct RunArguments {
     /// Remove the data plane at the end instead of leaving it forwarding
     #[arg(long)]
     pub(super) detach_on_exit: bool,
-    /// Log every decision of the XDP program; for debugging, it is slow
+    /// What the XDP program logs; for debugging, it is slow
     #[arg(long, value_name = "LEVEL", default_value = "off")]
     pub(super) bpf_log: BpfLog,
     /// Accept a change of `hash_seed` or `slots` since the last run, which moves nearly every connection
@@ -90,7 +102,7 @@ pub(super) struct RunArguments {
 pub(super) enum BpfLog {
     /// Nothing; costs nothing.
     Off,
-    /// Each decision.
+    /// What becomes of each packet that the NICs receive.
     Debug,
 }
 
@@ -99,11 +111,11 @@ pub(super) enum BpfLog {
 pub(super) enum DumpWhat {
     /// VIPs and services.
     Vips,
-    /// Servers and the way to each.
+    /// Servers and the way to each: NIC, MAC addresses, MTU.
     Servers,
-    /// Tables, slot by slot.
+    /// Tables: the slots of each server, and with `--json` slot by slot.
     Slots,
-    /// Remembered flows.
+    /// Connections made to the own address of a `nat` server, which are left alone.
     Flows,
     /// Counters by service, server and reason.
     Counters,

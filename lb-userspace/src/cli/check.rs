@@ -72,7 +72,7 @@ mod tests {
         let text = shown(EXAMPLE, false).unwrap();
         let widest = text.lines().map(|line| line.chars().count()).max();
         assert!(widest <= Some(100), "{text}");
-        for part in ["Node lb1", "Array \"ams\"", "EX03.contoso.com", "10.1.0.100", "counters"] {
+        for part in ["Node default", "Array \"ams\"", "EX03.contoso.com", "10.1.0.100", "counters"] {
             assert!(text.contains(part), "{part} in\n{text}");
         }
     }
@@ -81,7 +81,7 @@ mod tests {
     fn json_has_the_resolved_deployment() {
         let document: serde_json::Value = serde_json::from_str(&shown(EXAMPLE, true).unwrap()).unwrap();
         assert_eq!(document["valid"], true);
-        assert_eq!(document["node"]["name"], "lb1");
+        assert_eq!(document["node"]["name"], "default");
         let service = &document["arrays"][0]["services"][0];
         assert_eq!(service["vip"], "10.1.0.100");
         assert_eq!(service["server_port"], 443);

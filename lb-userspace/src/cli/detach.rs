@@ -7,14 +7,19 @@ use serde_json::json;
 
 use super::output;
 use crate::{
-    api::client::Client,
+    controller::lock::{LockError, NodeLock},
     dataplane::pins::{self, Pins},
 };
 
 pub(super) fn run(node: &str, json: bool) -> anyhow::Result<ExitCode> {
-    if Client::new(node).is_ok() {
-        bail!("the controller of node {node} is running and would put everything back: stop it first");
-    }
+    // Held while this works, so that no controller starts meanwhile.
+    let _lock = match NodeLock::acquire(node) {
+        Ok(lock) => lock,
+        Err(LockError::Held { .. }) => {
+            bail!("the controller of node {node} is running and would put everything back: stop it first")
+        }
+        Err(error) => return Err(error.into()),
+    };
     let pins = Pins::new(node);
     let found = pins.exist();
     let nics =

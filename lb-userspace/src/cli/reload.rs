@@ -18,7 +18,9 @@ pub(super) fn run(node: &str, force: bool, json: bool) -> anyhow::Result<ExitCod
         if *accepted {
             output::print(&format!("{message}\n"))?;
         } else {
-            eprintln!("error: {message}");
+            // Errors in a configuration are rendered, each with its severity in front.
+            let rendered = ["error: ", "warning: "].iter().any(|severity| message.starts_with(severity));
+            eprintln!("{}{message}", if rendered { "" } else { "error: " });
         }
     }
     Ok(match (accepted, bad_config) {

@@ -3,6 +3,7 @@
 use std::{io::IsTerminal, process::ExitCode};
 
 use anyhow::{Context, bail};
+use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
 use super::{
@@ -12,8 +13,12 @@ use super::{
 };
 use crate::{
     config::{self, Loaded},
+    controller::{
+        lock::NodeLock,
+        preflight::{self, Severity},
+    },
     dataplane::{DataPlane, object, pins},
-    host::links,
+    host::links::{self, Link},
     shell::{Options, Shell},
 };
 
@@ -47,8 +52,24 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     rights::give_up_others()?;
 
     let runtime = tokio::runtime::Runtime::new().context("threads cannot be started")?;
+    // Held until the process ends, whichever way.
+    let _lock = match NodeLock::acquire(&deployment.node.name) {
+        Ok(lock) => lock,
+        Err(error) => bail!("{error}"),
+    };
     runtime.block_on(async {
         let links = links::snapshot().await.context("the NICs of this host cannot be listed")?;
+        let problems = preflight::preflight(&deployment, &links);
+        let forwarding = preflight::forwarding_warnings(&deployment, &forwarding(&links));
+        for problem in problems.iter().chain(&forwarding) {
+            match problem.severity() {
+                Severity::Error => eprintln!("error: {problem}"),
+                Severity::Warning => warn!("{problem}"),
+            }
+        }
+        if problems.iter().any(|problem| problem.severity() == Severity::Error) {
+            return Ok(ExitCode::from(BAD_CONFIG));
+        }
         let plane = DataPlane::open(&deployment.node.name, *bpf_log == BpfLog::Debug)?;
         if !force && !plane.steers_alike(&deployment.node.hash_seed, deployment.node.slots) {
             eprintln!(
@@ -80,6 +101,15 @@ fn start_logging(bpf_log: BpfLog) {
         .with_ansi(colour);
     // Only the first subscriber of a process can be set, and this is the first.
     let _ = if under_systemd { log.without_time().try_init() } else { log.try_init() };
+}
+
+/// Whether IPv4 packets that come in by each NIC are forwarded. `/proc/sys/net` shows the namespace of this process.
+fn forwarding(links: &[Link]) -> Vec<(String, bool)> {
+    let setting = |link: &Link| {
+        let text = std::fs::read_to_string(format!("/proc/sys/net/ipv4/conf/{}/forwarding", link.name)).ok()?;
+        Some((link.name.clone(), text.trim() == "1"))
+    };
+    links.iter().filter_map(setting).collect()
 }
 
 fn demand_kernel() -> anyhow::Result<()> {

@@ -65,7 +65,7 @@ pub struct Server {
     pub name: String,
     /// Its own address.
     pub address: Ipv4Addr,
-    /// Share of the slots relative to the other servers, 0 to 1000; 0 takes no new connections.
+    /// Share of the slots relative to the other servers, 0 to 1000; 0 has no part in the tables.
     pub weight: u16,
 }
 

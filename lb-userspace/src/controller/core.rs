@@ -143,12 +143,12 @@ impl Core {
         let mut effects = Vec::new();
         match event {
             Event::Check { id, outcome } => {
-                let service = pairs(&self.deployment)
-                    .find(|(array, service)| *array.name == *id.array && *service.name == *id.service);
-                let known = service.and_then(|(_, service)| self.services.get_mut(&endpoint(service)));
-                if !known.is_some_and(|service| service.hear(&id.server, id.index, &outcome)) {
+                let change = self.hear(&id, &outcome, now);
+                // Thousands of checks a second end here: tables follow from states alone.
+                if change.is_none() && self.waiting.is_none() {
                     return effects;
                 }
+                effects.extend(change.map(Effect::Report));
             }
             Event::Path { address, path } => {
                 // It may have been under way while a reload removed the server.
@@ -246,12 +246,25 @@ impl Core {
         [Effect::Schedule(checks), Effect::Watch(self.addresses())]
     }
 
+    /// Takes the outcome of a check into account, and concludes what it means for its server. `None` when that changes
+    /// nothing, or there is no such check any more.
+    fn hear(&mut self, id: &CheckId, outcome: &Outcome, now: Moment) -> Option<StateChange> {
+        let Self { deployment, paths, services, .. } = self;
+        let named = |(array, service): &(&Array, &Service)| *array.name == *id.array && *service.name == *id.service;
+        let (array, service) = pairs(deployment).find(named)?;
+        let server = array.servers.iter().find(|server| *server.name == *id.server)?;
+        let state = services.get_mut(&endpoint(service))?;
+        state.hear(server, id.index, outcome);
+        state.conclude(array, service, server, known(paths, server), now.wall)
+    }
+
     fn conclude(&mut self, now: Moment) -> Vec<StateChange> {
         let Self { deployment, paths, services, .. } = self;
         let mut changes = Vec::new();
         for (array, service) in pairs(deployment) {
             if let Some(state) = services.get_mut(&endpoint(service)) {
-                changes.extend(state.conclude(array, service, |server| known(paths, server), now.wall));
+                let conclude = |server| state.conclude(array, service, server, known(paths, server), now.wall);
+                changes.extend(array.servers.iter().filter_map(conclude));
             }
         }
         changes

@@ -20,7 +20,7 @@ pub enum ServerState {
     Checking,
     /// Gets its share.
     Up,
-    /// Weight 0: gets no new connections.
+    /// Weight 0: gets no traffic.
     Drained,
     /// Does not answer; gets no traffic.
     Down,
@@ -231,14 +231,12 @@ impl ServiceState {
         }
     }
 
-    /// Takes the outcome of a check into account; `false` when there is no such check.
-    pub(super) fn hear(&mut self, server: &str, check: usize, outcome: &Outcome) -> bool {
-        let standing = self.standings.get_mut(&server.to_ascii_lowercase());
-        let Some((_, judge)) = standing.and_then(|standing| standing.judges.get_mut(check)) else {
-            return false;
-        };
-        judge.hear(outcome);
-        true
+    /// Takes the outcome of a check of a server into account; one that does not exist counts for nothing.
+    pub(super) fn hear(&mut self, server: &Server, check: usize, outcome: &Outcome) {
+        let standing = self.standings.get_mut(&server.name.to_ascii_lowercase());
+        if let Some((_, judge)) = standing.and_then(|standing| standing.judges.get_mut(check)) {
+            judge.hear(outcome);
+        }
     }
 
     /// Whether everything that can be known about every server is known once.
@@ -254,32 +252,26 @@ impl ServiceState {
         })
     }
 
-    /// Draws the conclusions: the state of every server.
-    pub(super) fn conclude<'a>(
+    /// Draws the conclusion: the state of a server. Returns what changed.
+    pub(super) fn conclude(
         &mut self,
         array: &Array,
         service: &Service,
-        path: impl Fn(&Server) -> KnownPath<'a>,
+        server: &Server,
+        path: KnownPath<'_>,
         now: SystemTime,
-    ) -> Vec<StateChange> {
-        let mut changes = Vec::new();
-        for server in &array.servers {
-            let Some(standing) = self.standings.get_mut(&server.name.to_ascii_lowercase()) else {
-                continue;
-            };
-            let (state, reason) = standing.judged(server, service.mode, path(server));
-            if let Some(from) = standing.settle(state, reason, now) {
-                changes.push(StateChange {
-                    array: array.name.clone(),
-                    service: service.name.clone(),
-                    server: server.name.clone(),
-                    from,
-                    to: state,
-                    reason: standing.reason.clone(),
-                });
-            }
-        }
-        changes
+    ) -> Option<StateChange> {
+        let standing = self.standings.get_mut(&server.name.to_ascii_lowercase())?;
+        let (state, reason) = standing.judged(server, service.mode, path);
+        let from = standing.settle(state, reason, now)?;
+        Some(StateChange {
+            array: array.name.clone(),
+            service: service.name.clone(),
+            server: server.name.clone(),
+            from,
+            to: state,
+            reason: standing.reason.clone(),
+        })
     }
 
     /// Who takes part in the table that is made now.

@@ -25,6 +25,9 @@ struct Shape {
     value: u32,
 }
 
+/// What one must know to read the other maps.
+const META: Shape = shape("meta", MapType::Array, 4, 8);
+
 const fn shape(name: &'static str, kind: MapType, key: u32, value: u32) -> Shape {
     Shape { name, kind, key, value }
 }
@@ -45,7 +48,7 @@ const SHAPES: [Shape; 15] = [
     shape("reasons", MapType::PerCpuArray, 4, 8),
     shape("echo_due", MapType::PerCpuArray, 4, 8),
     shape("nics", MapType::DevMapHash, 4, 8),
-    shape("meta", MapType::Array, 4, 8),
+    META,
 ];
 
 /// Names of all pinned maps.
@@ -113,9 +116,14 @@ pub(super) struct Maps {
 impl Maps {
     /// Opens a complete set; every map's shape is checked first.
     pub(super) fn open(set: &MapSet) -> Result<Self, OpenError> {
+        let incomplete = || OpenError::Incomplete { path: set.path.clone() };
+        // The maps are made in no particular order, so any of them may be missing from a set that is not complete.
+        if !set.map("meta").exists() || !is_finished(set)? {
+            return Err(incomplete());
+        }
         let maps = Self::open_unfinished(set)?;
         if maps.sizes.slots == 0 || maps.sizes.stride == 0 {
-            return Err(OpenError::Incomplete { path: set.path.clone() });
+            return Err(incomplete());
         }
         Ok(maps)
     }
@@ -123,15 +131,8 @@ impl Maps {
     /// Opens a set whose `meta` map has not been filled yet.
     pub(super) fn open_unfinished(set: &MapSet) -> Result<Self, OpenError> {
         let mut entries = [0; SHAPES.len()];
-        for (entries, Shape { name, kind, key, value }) in entries.iter_mut().zip(&SHAPES) {
-            let path = set.map(name);
-            let info = MapInfo::from_pin(&path)
-                .map_err(|source| OpenError::Map { path: path.clone(), source: Box::new(source) })?;
-            let same_kind = info.map_type().is_ok_and(|found| found as u32 == *kind as u32);
-            if !same_kind || info.key_size() != *key || info.value_size() != *value {
-                return Err(OpenError::Shape { path });
-            }
-            *entries = info.max_entries();
+        for (entries, shape) in entries.iter_mut().zip(&SHAPES) {
+            *entries = checked_entries(set, shape)?;
         }
         let [pairs, services, services2, _, servers, _, vips, vips2, nat, direct, counters, reasons, _, nics, words] =
             entries;
@@ -192,6 +193,28 @@ impl Maps {
         let start = slot::position(block, 0, self.sizes.slots) as usize;
         (block < self.sizes.blocks).then(|| &self.slots.rows()[start..start + self.sizes.slots as usize])
     }
+}
+
+/// Entries of a map that has the shape it should have.
+fn checked_entries(set: &MapSet, shape: &Shape) -> Result<u32, OpenError> {
+    let Shape { name, kind, key, value } = shape;
+    let path = set.map(name);
+    let info =
+        MapInfo::from_pin(&path).map_err(|source| OpenError::Map { path: path.clone(), source: Box::new(source) })?;
+    let same_kind = info.map_type().is_ok_and(|found| found as u32 == *kind as u32);
+    if !same_kind || info.key_size() != *key || info.value_size() != *value {
+        return Err(OpenError::Shape { path });
+    }
+    Ok(info.max_entries())
+}
+
+/// Whether [`Maps::finish`] was reached.
+fn is_finished(set: &MapSet) -> Result<bool, OpenError> {
+    if checked_entries(set, &META)? != meta::WORDS {
+        return Err(OpenError::Shape { path: set.map(META.name) });
+    }
+    let words: MappedArray<AtomicU64> = mapped(set, META.name, meta::WORDS as usize)?;
+    Ok(words.rows()[meta::SLOTS].load(Ordering::Acquire) != 0)
 }
 
 fn data(set: &MapSet, name: &str) -> Result<MapData, OpenError> {

@@ -34,7 +34,7 @@ pub enum AttachError {
         nic: String,
     },
     /// The kernel can't attach by link.
-    #[error("the kernel cannot attach XDP programs to {nic} by link: caslb needs Linux 5.9 or later")]
+    #[error("the kernel cannot attach XDP programs to {nic} by link: caslb needs Linux 5.15 or later")]
     NoLinks {
         /// The NIC.
         nic: String,
@@ -77,9 +77,10 @@ impl Nics {
         Self { pins, attached: BTreeMap::new() }
     }
 
-    /// Puts the program, loaded against `set`, on exactly these NICs. Where one is attached already, it is replaced
-    /// atomically, and left alone when nothing about it changed.
-    pub(super) fn apply(
+    /// Puts the program, loaded against `set`, on these NICs. Where one is attached already, it is replaced atomically,
+    /// and left alone when nothing about it changed. A NIC that refuses does not keep the others from being tried; the
+    /// first refusal is returned.
+    pub(super) fn attach(
         &mut self,
         set: &MapSet,
         sizes: &Sizes,
@@ -87,29 +88,62 @@ impl Nics {
         nics: &[NicTarget],
         constants: impl Fn(&NicTarget) -> Constants,
     ) -> Result<(), AttachError> {
+        let mut refusal = Ok(());
         for nic in nics {
             let constants = constants(nic);
             let same = |there: &Attached| there.constants == constants && there.set == *set;
             if self.attached.get(&nic.name).is_some_and(same) {
                 continue;
             }
-            let mut program = Program::load(set, sizes, &constants)?;
-            let log = if constants.log { LogStream::start(program.ebpf(), &nic.name) } else { None };
-            self.attach(&mut program, nic, mode)?;
-            // The pinned link holds the program from here on.
-            self.attached.insert(nic.name.clone(), Attached { constants, set: set.clone(), _log: log });
+            let attached = self.load_and_attach(set, sizes, mode, nic, constants);
+            refusal = refusal.and(attached);
         }
-        for gone in self.pins.linked_nics().map_err(|error| pin_error("the NICs", &error))? {
-            if nics.iter().all(|nic| nic.name != gone) {
-                fs::remove_file(self.pins.link(&gone)).map_err(|error| pin_error(&gone, &error))?;
-                self.attached.remove(&gone);
-                info!(nic = gone, "detached");
-            }
+        refusal
+    }
+
+    fn load_and_attach(
+        &mut self,
+        set: &MapSet,
+        sizes: &Sizes,
+        mode: XdpMode,
+        nic: &NicTarget,
+        constants: Constants,
+    ) -> Result<(), AttachError> {
+        let mut program = Program::load(set, sizes, &constants)?;
+        let log = if constants.log { LogStream::start(program.ebpf(), &nic.name) } else { None };
+        self.attach_one(&mut program, nic, mode)?;
+        // The pinned link holds the program from here on.
+        self.attached.insert(nic.name.clone(), Attached { constants, set: set.clone(), _log: log });
+        Ok(())
+    }
+
+    /// Takes the program off all NICs but these.
+    pub(super) fn detach_others(&mut self, nics: &[NicTarget]) -> Result<(), AttachError> {
+        let linked = self.pins.linked_nics().map_err(|error| pin_error("the NICs", &error))?;
+        self.detach(linked.into_iter().filter(|linked| nics.iter().all(|nic| nic.name != *linked)))
+    }
+
+    /// Takes the program off these NICs.
+    pub(super) fn detach(&mut self, nics: impl Iterator<Item = String>) -> Result<(), AttachError> {
+        for nic in nics {
+            self.pins.remove_link(&nic).map_err(|error| pin_error(&nic, &error))?;
+            self.attached.remove(&nic);
+            info!(nic, "detached");
         }
         Ok(())
     }
 
-    fn attach(&self, program: &mut Program, nic: &NicTarget, mode: XdpMode) -> Result<(), AttachError> {
+    /// NICs whose program was loaded against `set`, which is forgotten: another set may come to have its name.
+    pub(super) fn forget(&mut self, set: &MapSet) -> Vec<NicTarget> {
+        let on_it = self.attached.extract_if(.., |_, there| there.set == *set);
+        let nic = |(name, there): (String, Attached)| {
+            let Constants { ifindex, mac, .. } = there.constants;
+            NicTarget { name, ifindex, mac }
+        };
+        on_it.map(nic).collect()
+    }
+
+    fn attach_one(&self, program: &mut Program, nic: &NicTarget, mode: XdpMode) -> Result<(), AttachError> {
         let path = self.pins.link(&nic.name);
         if path.exists() {
             match replace(program, &path) {
@@ -146,7 +180,8 @@ impl Nics {
                     info!(nic = nic.name, mode = name, "attached");
                     return Ok(());
                 }
-                Err(Creation::Kernel(error)) if os_error(&error) == Some(libc::EBUSY) => {
+                // The latter when it is attached in the other mode.
+                Err(Creation::Kernel(error)) if matches!(os_error(&error), Some(libc::EBUSY | libc::EEXIST)) => {
                     return Err(AttachError::Busy { nic: nic.name.clone() });
                 }
                 Err(Creation::Kernel(error)) => refusal = Some(refused(nic, name, &error)),

@@ -53,6 +53,13 @@ pub struct DataPlane {
     nics: Nics,
 }
 
+/// What happens to the rest when a NIC refuses the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnRefusal {
+    Stop,
+    GoOn,
+}
+
 /// What a controller before this one left.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Adopted {
@@ -108,7 +115,6 @@ impl DataPlane {
             match Maps::open(set) {
                 Ok(maps) if tables.is_none() => tables = Some(Tables::read(maps)?),
                 Ok(_) | Err(OpenError::Incomplete { .. }) => set.remove().map_err(at(&pins))?,
-                Err(OpenError::Map { .. }) if !set.map("meta").exists() => set.remove().map_err(at(&pins))?,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -152,14 +158,25 @@ impl DataPlane {
         Ok(Adopted { services, servers: view.servers()?.into_iter().map(server).collect() })
     }
 
-    /// Makes the data plane be what `target` says.
+    /// Makes the data plane be what `target` says. When a NIC refuses the program, the tables stay as they are: for a
+    /// change that somebody asks for and may be denied.
     pub fn apply(&mut self, target: &Target) -> Result<(), DataPlaneError> {
+        self.bring_to(target, OnRefusal::Stop)
+    }
+
+    /// The same, but when a NIC refuses, everything else is done before the error is returned: a NIC that somebody else
+    /// uses must not keep a failed server in the tables of the others.
+    pub fn apply_as_far_as_possible(&mut self, target: &Target) -> Result<(), DataPlaneError> {
+        self.bring_to(target, OnRefusal::GoOn)
+    }
+
+    fn bring_to(&mut self, target: &Target, refusal: OnRefusal) -> Result<(), DataPlaneError> {
         let need = need(target);
         let key = hash_key(&target.node.hash_seed);
         let usable = self.tables.take_if(|tables| tables.maps.sizes.fit(&need) && tables.maps.hash_key() == key);
         match usable {
             Some(mut tables) => {
-                let result = self.update(&mut tables, target, key);
+                let result = self.update(&mut tables, target, key, refusal);
                 self.tables = Some(tables);
                 result
             }
@@ -168,11 +185,23 @@ impl DataPlane {
     }
 
     /// Brings the present maps to the target. While both old and new tables look for replies, programs do too.
-    fn update(&mut self, tables: &mut Tables, target: &Target, key: Key) -> Result<(), DataPlaneError> {
+    fn update(
+        &mut self,
+        tables: &mut Tables,
+        target: &Target,
+        key: Key,
+        refusal: OnRefusal,
+    ) -> Result<(), DataPlaneError> {
         let nat = has_nat(target);
         let (set, sizes) = (tables.maps.set.clone(), tables.maps.sizes);
-        self.attach(&set, &sizes, target, key, nat || tables.has_nat())?;
-        tables.write(target)?;
+        let attached = self.attach(&set, &sizes, target, key, nat || tables.has_nat());
+        if refusal == OnRefusal::Stop {
+            attached?;
+            tables.write(target)?;
+        } else {
+            tables.write(target)?;
+            attached?;
+        }
         self.attach(&set, &sizes, target, key, nat)
     }
 
@@ -183,8 +212,11 @@ impl DataPlane {
         match self.build(&set, &sizes, target, key) {
             Ok(tables) => self.tables = Some(tables),
             Err(error) => {
-                self.fall_back(target)?;
+                if let Err(error) = self.fall_back(&set, target) {
+                    warn!(%error, "a NIC is left with maps that are not in use");
+                }
                 set.remove().map_err(at(&self.pins))?;
+                self.pins.remove_empty();
                 return Err(error);
             }
         }
@@ -195,14 +227,16 @@ impl DataPlane {
         Ok(())
     }
 
-    /// Puts the programs back to the maps in use after new ones failed, or off the NICs when there were none.
-    fn fall_back(&mut self, target: &Target) -> Result<(), DataPlaneError> {
+    /// After new maps could not be taken into use everywhere: NICs that are on them go back to those in use, and where
+    /// there are none the program is taken off. Only those NICs: the one that refused would refuse again.
+    fn fall_back(&mut self, set: &MapSet, target: &Target) -> Result<(), DataPlaneError> {
+        let nics = self.nics.forget(set);
         let Some(tables) = &self.tables else {
-            return self.pins.remove_all().map_err(at(&self.pins));
+            return Ok(self.nics.detach(nics.into_iter().map(|nic| nic.name))?);
         };
-        let (set, sizes, key) = (tables.maps.set.clone(), tables.maps.sizes, tables.maps.hash_key());
-        let nat = tables.has_nat();
-        self.attach(&set, &sizes, target, key, nat)
+        let (sizes, key, nat, log) = (tables.maps.sizes, tables.maps.hash_key(), tables.has_nat(), self.log);
+        let constants = |nic: &NicTarget| constants(&sizes, key, nat, log, nic);
+        Ok(self.nics.attach(&tables.maps.set, &sizes, target.node.xdp, &nics, constants)?)
     }
 
     fn build(&mut self, set: &MapSet, sizes: &Sizes, target: &Target, key: Key) -> Result<Tables, DataPlaneError> {
@@ -215,16 +249,7 @@ impl DataPlane {
         let mut tables = Tables::read(maps)?;
         tables.write(target)?;
         if let Some(old) = &self.tables {
-            for service in &target.services {
-                let servers = target.servers.iter().filter(|server| server.array == service.array);
-                let ordinals = servers.map(|server| server.ordinal);
-                if service.id < old.maps.sizes.services {
-                    tables
-                        .maps
-                        .copy_counters(&old.maps, service.id, ordinals)
-                        .map_err(|source| WriteError::Map { map: "counters", source: Box::new(source) })?;
-                }
-            }
+            tables.take_counters(old, target)?;
         }
         tables.maps.finish(sizes, key);
         self.attach(set, sizes, target, key, has_nat(target))?;
@@ -241,7 +266,8 @@ impl DataPlane {
     ) -> Result<(), DataPlaneError> {
         let log = self.log;
         let constants = |nic: &NicTarget| constants(sizes, key, nat, log, nic);
-        Ok(self.nics.apply(set, sizes, target.node.xdp, &target.nics, constants)?)
+        self.nics.attach(set, sizes, target.node.xdp, &target.nics, constants)?;
+        Ok(self.nics.detach_others(&target.nics)?)
     }
 
     /// What a server got of a service; zero before there are maps.
@@ -262,7 +288,7 @@ impl DataPlane {
             return Ok(None);
         };
         let nat = self.tables.as_ref().is_some_and(Tables::has_nat);
-        let constants = constants(&maps.sizes, maps.hash_key(), nat, false, nic);
+        let constants = constants(&maps.sizes, maps.hash_key(), nat, self.log, nic);
         Ok(Some(Program::load(&maps.set, &maps.sizes, &constants)?))
     }
 

@@ -15,6 +15,9 @@ use std::{
 };
 
 use lb_common::layout;
+use tracing::debug;
+
+use crate::sys::detach_link;
 
 /// The BPF file system.
 pub const BPFFS: &str = "/sys/fs/bpf";
@@ -78,6 +81,16 @@ impl Pins {
         Ok(names.into_iter().map(|name| name.replace("%2e", ".").replace("%25", "%")).collect())
     }
 
+    /// Takes the program off a NIC and removes the link.
+    pub fn remove_link(&self, nic: &str) -> io::Result<()> {
+        let pin = self.link(nic);
+        if let Err(error) = detach_link(&pin) {
+            // It goes with its pin as well, a moment later.
+            debug!(nic, %error, "the link cannot be detached at once");
+        }
+        fs::remove_file(pin)
+    }
+
     /// All sets of maps, of whatever layout, oldest first.
     pub fn sets(&self) -> io::Result<Vec<MapSet>> {
         let mut sets: Vec<_> = entries(&self.root)?.iter().filter_map(|name| self.set(name)).collect();
@@ -97,12 +110,24 @@ impl Pins {
         Some(MapSet { path: self.root.join(name), layout: layout.parse().ok()?, number: number.parse().ok()? })
     }
 
+    /// Removes the node's folders as far as nothing is in them.
+    pub fn remove_empty(&self) {
+        let folders = [Some(self.links()), Some(self.root.clone()), self.root.parent().map(Path::to_owned)];
+        for folder in folders.into_iter().flatten() {
+            // The kernel refuses when it is not empty, which is as it should be.
+            let _ = fs::remove_dir(folder);
+        }
+    }
+
     /// Removes every pin of the node: programs are detached and maps freed as soon as nobody else holds them.
     pub fn remove_all(&self) -> io::Result<()> {
         if !self.exist() {
             return Ok(());
         }
         // Links first: traffic must not meet a program whose maps are gone from view.
+        for nic in self.linked_nics()? {
+            self.remove_link(&nic)?;
+        }
         remove_dir(&self.links())?;
         for set in self.sets()? {
             set.remove()?;

@@ -1,6 +1,6 @@
 //! The XDP program: loaded with a NIC's constants against a set of maps, and run on frames for tests.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -41,14 +41,22 @@ pub enum ProgramError {
         "this caslb was built without its BPF program: build it with `cargo xtask build-ebpf` and then build caslb again"
     )]
     Missing,
+    /// The process has not the rights.
+    #[error("the kernel does not let this process load BPF programs and maps: run caslb as root")]
+    NotPermitted,
     /// aya or the kernel refused it.
-    #[error("the XDP program cannot be loaded: {0}")]
-    Load(#[source] Arc<anyhow::Error>),
+    #[error("the XDP program cannot be loaded: {0:#}")]
+    Load(Arc<anyhow::Error>),
 }
 
 impl ProgramError {
     fn load(error: impl Into<anyhow::Error>) -> Self {
-        Self::Load(Arc::new(error.into()))
+        let error = error.into();
+        let os_errors = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+        if os_errors.filter_map(io::Error::raw_os_error).any(|code| code == libc::EPERM) {
+            return Self::NotPermitted;
+        }
+        Self::Load(Arc::new(error))
     }
 }
 

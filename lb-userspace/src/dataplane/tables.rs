@@ -10,13 +10,14 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use aya::maps::{HashMap, MapData, MapError};
+use aya::maps::{HashMap, MapData, MapError, xdp::XdpMapError};
 use lb_common::{
     layout::{self, Endpoint4, Label, Method, NO_BLOCK, Server, Service, Vip},
     slot::SlotWord,
     wire::Mac,
 };
 use thiserror::Error;
+use tracing::warn;
 
 use super::{blocks::Blocks, maps::Maps};
 use crate::{
@@ -107,13 +108,14 @@ impl Tables {
             services.contains(id)
         })?;
         remove_keys("server_labels", &mut self.maps.server_labels, &mut self.server_labels, |id| servers.contains(id))?;
-        if removed || !left.is_empty() {
+        let forbidden: Vec<_> = self.nics.difference(&wanted_nics(target)).copied().collect();
+        if removed || !left.is_empty() || !forbidden.is_empty() {
             wait_for_running_programs();
         }
         for block in left {
             self.blocks.release(block);
         }
-        Ok(())
+        self.forbid_nics(&forbidden)
     }
 
     fn write_server(&mut self, server: &ServerTarget, target: &Target) -> Result<(), WriteError> {
@@ -144,20 +146,29 @@ impl Tables {
 
     /// Lets packets be redirected to every NIC that a server is behind, and to those that clients are behind.
     fn allow_nics(&mut self, target: &Target) -> Result<(), WriteError> {
-        let servers = target.servers.iter().filter_map(|server| Some(server.path.as_ref()?.ifindex));
-        let wanted: BTreeSet<_> = target.nics.iter().map(|nic| nic.ifindex).chain(servers).collect();
-        for &nic in wanted.difference(&self.nics) {
-            self.maps.nics.insert(nic, nic, None, 0).map_err(failed("nics"))?;
+        let missing: Vec<_> = wanted_nics(target).difference(&self.nics).copied().collect();
+        for nic in missing {
+            match self.maps.nics.insert(nic, nic, None, 0) {
+                Ok(()) => drop(self.nics.insert(nic)),
+                // The NIC has gone meanwhile. The rest must not wait until the target says so too.
+                Err(error) if is_no_nic(&error) => warn!(ifindex = nic, "a NIC is gone; packets for it are dropped"),
+                Err(error) => return Err(failed("nics")(error)),
+            }
         }
-        for &nic in self.nics.difference(&wanted) {
+        Ok(())
+    }
+
+    /// Takes back what [`Self::allow_nics`] allowed for an earlier target. No packet may be on its way to them any more.
+    fn forbid_nics(&mut self, nics: &[u32]) -> Result<(), WriteError> {
+        for nic in nics {
             // Entries of NICs that are gone have been removed by the kernel.
-            match self.maps.nics.remove(nic) {
+            match self.maps.nics.remove(*nic) {
                 Ok(()) | Err(MapError::KeyNotFound) => {}
                 Err(error) if is_not_found(&error) => {}
                 Err(error) => return Err(failed("nics")(error)),
             }
+            self.nics.remove(nic);
         }
-        self.nics = wanted;
         Ok(())
     }
 
@@ -183,7 +194,7 @@ impl Tables {
                     }
                 }
             };
-            self.write_service(service, block)?;
+            self.write_service(service, block, target)?;
         }
         let ids: BTreeSet<_> = target.services.iter().map(|service| service.id).collect();
         let rows = self.maps.services.rows();
@@ -209,10 +220,14 @@ impl Tables {
         Ok(block)
     }
 
-    fn write_service(&mut self, service: &ServiceTarget, block: u32) -> Result<(), WriteError> {
+    fn write_service(&mut self, service: &ServiceTarget, block: u32, target: &Target) -> Result<(), WriteError> {
         let label = Label::new(&service.array, &service.name).to_bytes();
         if self.services.get(&endpoint(service)) != Some(&service.id) {
+            // A service that was not here before: what is counted under its id was another's.
             self.maps.clear_reasons(service.id).map_err(failed("reasons"))?;
+            for server in target.servers.iter().filter(|server| server.array == service.array) {
+                self.maps.clear_steered(service.id, server.ordinal).map_err(failed("counters"))?;
+            }
         }
         if self.service_labels.get(&service.id) != Some(&label) {
             self.maps.service_labels.insert(service.id, label, 0).map_err(failed("service_labels"))?;
@@ -237,6 +252,22 @@ impl Tables {
             row.store(&record);
         } else if old.block != block {
             row.set_block(block);
+        }
+        Ok(())
+    }
+
+    /// Takes over what `old` counted for services and servers of `target` that it had already.
+    pub(super) fn take_counters(&mut self, old: &Self, target: &Target) -> Result<(), WriteError> {
+        for service in
+            target.services.iter().filter(|service| old.services.get(&endpoint(service)) == Some(&service.id))
+        {
+            let servers = target.servers.iter().filter(|server| server.array == service.array);
+            let stayed = servers.filter(|server| {
+                let id = u32::from(server.id);
+                old.server_labels.get(&id) == self.server_labels.get(&id)
+            });
+            let ordinals = stayed.map(|server| server.ordinal);
+            self.maps.copy_counters(&old.maps, service.id, ordinals).map_err(failed("counters"))?;
         }
         Ok(())
     }
@@ -279,6 +310,11 @@ fn nat_endpoints(target: &Target) -> BTreeMap<[u8; 8], u32> {
         })
     })
     .collect()
+}
+
+fn wanted_nics(target: &Target) -> BTreeSet<u32> {
+    let servers = target.servers.iter().filter_map(|server| Some(server.path.as_ref()?.ifindex));
+    target.nics.iter().map(|nic| nic.ifindex).chain(servers).collect()
 }
 
 fn path(path: &Path) -> layout::Path {
@@ -331,6 +367,12 @@ fn remove_keys<K: aya::Pod + Ord, V: aya::Pod>(
         present.remove(key);
     }
     Ok(!gone.is_empty())
+}
+
+/// What inserting a NIC that does not exist gives (kernel/bpf/devmap.c, `__dev_map_alloc_node`).
+fn is_no_nic(error: &XdpMapError) -> bool {
+    matches!(error, XdpMapError::MapError(MapError::SyscallError(error))
+        if error.io_error.raw_os_error() == Some(libc::EINVAL))
 }
 
 fn is_not_found(error: &MapError) -> bool {

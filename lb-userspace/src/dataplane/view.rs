@@ -100,6 +100,20 @@ pub struct ReasonCount {
 impl View {
     /// Opens the maps of `node`. `Ok(None)`: there are none.
     pub fn open(node: &str) -> anyhow::Result<Option<Self>> {
+        // A controller may replace the maps while they are being opened: the next attempt finds the new ones, which are
+        // complete before the old ones go.
+        const ATTEMPTS: usize = 5;
+        let mut opened = Self::try_open(node);
+        for _ in 1..ATTEMPTS {
+            if opened.is_ok() {
+                break;
+            }
+            opened = Self::try_open(node);
+        }
+        opened
+    }
+
+    fn try_open(node: &str) -> anyhow::Result<Option<Self>> {
         let pins = Pins::new(node);
         let sets = pins.sets().with_context(|| format!("the pins under {} cannot be read", pins.root().display()))?;
         let mut broken = None;
@@ -155,11 +169,16 @@ impl View {
     pub fn services(&self) -> anyhow::Result<Vec<ServiceView>> {
         let mut services = Vec::new();
         for entry in &self.maps.services4 {
-            let (key, id) = entry.context("the map services4 cannot be read")?;
-            let key = Endpoint4::from_bytes(key);
+            let (bytes, id) = entry.context("the map services4 cannot be read")?;
+            let label = self.maps.service_labels.get(&id, 0).ok();
+            if label.is_none() && self.maps.services4.get(&bytes, 0).is_err() {
+                // It was removed meanwhile: first the key, then the label.
+                continue;
+            }
+            let key = Endpoint4::from_bytes(bytes);
             let rows = self.maps.services.rows();
             let record = rows.get(id as usize).context("the map services4 names a service that does not exist")?.load();
-            let (array, name) = Self::label(self.maps.service_labels.get(&id, 0).ok().as_ref());
+            let (array, name) = Self::label(label.as_ref());
             services.push(ServiceView {
                 id,
                 array,

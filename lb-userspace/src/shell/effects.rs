@@ -24,7 +24,7 @@ impl Shell {
             }
         }
         if let Some(target) = target {
-            let result = tokio::task::block_in_place(|| self.plane.apply(&target));
+            let result = tokio::task::block_in_place(|| self.plane.apply_as_far_as_possible(&target));
             self.applied(result)?;
         }
         self.announcements.begin(vips);

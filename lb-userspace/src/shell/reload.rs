@@ -2,11 +2,16 @@
 
 use std::time::Instant;
 
+use tracing::warn;
+
 use super::Shell;
 use crate::{
     api::{ReloadAnswer, ReloadRequest},
     config::{self, deployment::Deployment},
-    controller::core::{Effect, Event},
+    controller::{
+        core::{Effect, Event},
+        preflight::{self, Severity},
+    },
 };
 
 impl Shell {
@@ -26,6 +31,15 @@ impl Shell {
         if let Some(problem) = self.objection(&deployment, request) {
             return refused(format!("{problem}; nothing was changed"), true);
         }
+        let problems = preflight::preflight(&deployment, &self.links);
+        let errors: Vec<_> = problems.iter().filter(|problem| problem.severity() == Severity::Error).collect();
+        if !errors.is_empty() {
+            let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+            return refused(format!("{}; nothing was changed", errors.join("; ")), true);
+        }
+        for problem in problems {
+            warn!("{problem}");
+        }
         if deployment == *self.core.deployment() {
             let warnings = loaded.warnings.render(false);
             return ReloadAnswer { message: "nothing has changed".into(), warnings, accepted: true, bad_config: false };
@@ -41,7 +55,7 @@ impl Shell {
             let result = tokio::task::block_in_place(|| self.plane.apply(target));
             if let Err(error) = result {
                 if let Some(before) = self.core.target() {
-                    let back = tokio::task::block_in_place(|| self.plane.apply(before));
+                    let back = tokio::task::block_in_place(|| self.plane.apply_as_far_as_possible(before));
                     if back.is_err() {
                         self.retry = Some(Instant::now());
                     }

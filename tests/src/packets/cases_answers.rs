@@ -1,7 +1,7 @@
 //! What the program answers itself: ARP requests and echo requests.
 
 use etherparse::Icmpv4Type;
-use lb_common::{Reason, Reason::*};
+use lb_common::Reason::{self, ArpAnswered, EchoAnswered, EchoLimited, IcmpIgnored, Truncated, VipInactive};
 
 use super::{
     Case, Expected, case, cut_everywhere, dropped,

@@ -1,6 +1,6 @@
 //! Packets that are wrong in themselves: dropped with the reason when they are for a VIP, else left to the stack.
 
-use lb_common::{Reason, Reason::*};
+use lb_common::Reason::{self, BadHeader, BadLength, Fragment, Martian, Truncated};
 
 use super::{
     Case, case, cut_everywhere, dropped,

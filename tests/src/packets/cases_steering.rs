@@ -99,6 +99,15 @@ pub(super) fn cases() -> Vec<Case> {
             tcp(),
             steered(HTTPS, &EX01, to_ex01(tcp())),
         ),
+    ];
+    cases.extend(without_server());
+    cases.extend(spread());
+    cases
+}
+
+/// Tables that lead nowhere.
+fn without_server() -> Vec<Case> {
+    vec![
         case(Setup::Withdrawn, "a service without a table has no server", tcp(), dropped(HTTPS, Reason::NoServer)),
         case(Setup::Withdrawn, "for datagrams neither", udp(), dropped(DNS, Reason::NoServer)),
         case(Setup::EmptySlots, "a slot may name no server", tcp(), dropped(HTTPS, Reason::NoServer)),
@@ -114,9 +123,7 @@ pub(super) fn cases() -> Vec<Case> {
             tcp(),
             dropped(HTTPS, Reason::Defect),
         ),
-    ];
-    cases.extend(spread());
-    cases
+    ]
 }
 
 /// Which server a flow gets. The slots were computed apart from the engine, from the hash as it is documented with the
@@ -128,7 +135,7 @@ fn spread() -> Vec<Case> {
         [(0u16, 138, 240), (1, 54, 103), (2, 39, 146), (3, 52, 79), (4, 139, 238), (5, 77, 178)]
     {
         let port = CLIENT_PORT + offset;
-        let server = |slot: u32| if slot % 2 == 0 { EX01 } else { EX02 };
+        let server = |slot: u32| if slot.is_multiple_of(2) { EX01 } else { EX02 };
         let (tcp_server, udp_server) = (server(tcp_slot), server(udp_slot));
         let segment = tcp().from((CLIENT, port));
         cases.push(case(
@@ -145,8 +152,8 @@ fn spread() -> Vec<Case> {
             steered(DNS, &udp_server, to(&udp_server, datagram)),
         ));
     }
-    for (last, slot) in [(50u8, 90), (51, 161), (52, 88), (53, 101), (54, 169), (55, 121)] {
-        let server = if slot % 2 == 0 { EX01 } else { EX02 };
+    for (last, slot) in [(50u8, 90u32), (51, 161), (52, 88), (53, 101), (54, 169), (55, 121)] {
+        let server = if slot.is_multiple_of(2) { EX01 } else { EX02 };
         for port in [1, CLIENT_PORT, 65_535] {
             let segment = tcp().from(([192, 0, 2, last], port)).to((VIP, HTTPS_PORT));
             cases.push(case(

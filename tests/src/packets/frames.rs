@@ -152,7 +152,7 @@ impl Packet {
     pub fn payload(mut self, bytes: &[u8]) -> Self {
         match &mut self.body {
             Body::Tcp(_, payload) | Body::Udp { payload, .. } | Body::Icmp(_, payload) | Body::Other(payload) => {
-                *payload = bytes.to_vec()
+                *payload = bytes.to_vec();
             }
         }
         self

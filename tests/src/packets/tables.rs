@@ -235,23 +235,22 @@ pub fn nic() -> NicTarget {
     NicTarget { name: "lan0".to_owned(), ifindex: LAN, mac: OWN_MAC }
 }
 
-/// The NICs, addresses and routes of the balancer as commands for `ip`: what the kernel must be told so that it answers
+/// The NICs, addresses and routes of the balancer as a batch for `ip`: what the kernel must be told so that it answers
 /// like [`super::memory::Memory`] does.
-pub const NETWORK: &[&str] = &[
-    "link add lan0 index 11 address 02:00:00:00:01:01 type veth peer name lan1 index 21 address 02:00:00:00:01:fe",
-    "link add wan0 index 12 address 02:00:00:00:02:01 type veth peer name wan1 index 22 address 02:00:00:00:02:fe",
-    "link set lo up",
-    "link set lan0 up",
-    "link set lan1 up",
-    "link set wan0 up",
-    "link set wan1 up",
-    "address add 10.1.0.1/24 dev lan0",
-    "address add 10.2.0.1/24 dev wan0",
-    "neighbour add 10.1.0.254 lladdr 02:00:00:00:01:fe nud permanent dev lan0",
-    "neighbour add 10.2.0.254 lladdr 02:00:00:00:02:fe nud permanent dev wan0",
-    "route add 192.0.2.0/25 via 10.1.0.254",
-    "route add 192.0.2.128/25 via 10.1.0.254 mtu lock 1000",
-    "route add 198.51.100.0/24 via 10.2.0.254",
-    "route add 203.0.113.0/24 via 10.1.0.253",
-    "route add unreachable 198.18.0.0/15",
-];
+pub const NETWORK: &str = "\
+link add lan0 index 11 address 02:00:00:00:01:01 type veth peer name lan1 index 21 address 02:00:00:00:01:fe
+link add wan0 index 12 address 02:00:00:00:02:01 type veth peer name wan1 index 22 address 02:00:00:00:02:fe
+link set lan0 up
+link set lan1 up
+link set wan0 up
+link set wan1 up
+address add 10.1.0.1/24 dev lan0
+address add 10.2.0.1/24 dev wan0
+neighbour add 10.1.0.254 lladdr 02:00:00:00:01:fe nud permanent dev lan0
+neighbour add 10.2.0.254 lladdr 02:00:00:00:02:fe nud permanent dev wan0
+route add 192.0.2.0/25 via 10.1.0.254
+route add 192.0.2.128/25 via 10.1.0.254 mtu lock 1000
+route add 198.51.100.0/24 via 10.2.0.254
+route add 203.0.113.0/24 via 10.1.0.253
+route add unreachable 198.18.0.0/15
+";

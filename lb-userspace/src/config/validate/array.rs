@@ -39,7 +39,7 @@ pub(super) fn validate(raw: &RawArray, defaults: &service::Defaults, findings: &
         findings.error(raw.span.clone(), format!("{title} has no service"), remedy);
     }
     if !array.servers.is_empty() && array.servers.iter().all(|server| server.weight == Some(0)) {
-        let remedy = "no server takes new connections; give one of them a weight from 1 to 1000";
+        let remedy = "no server gets any traffic; give one of them a weight from 1 to 1000";
         findings.warning(raw.span.clone(), format!("all servers of {title} have weight 0"), remedy);
     }
     unique_within(&array, &title, findings);
