@@ -34,7 +34,7 @@ pub fn run(cli: Cli) -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         if !output::is_broken_pipe(&error) {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", crate::explain::chain(error.as_ref()));
         }
         ExitCode::FAILURE
     })

@@ -24,6 +24,7 @@ use crate::{
         status,
     },
     dataplane::{DataPlane, DataPlaneError},
+    explain,
     health::{
         Tls,
         scheduler::{Report, Scheduler},
@@ -231,7 +232,7 @@ impl Shell {
             }
             Err(error) if !self.ready => Err(error.into()),
             Err(error) => {
-                warn!("{:#}; trying again in {} s", anyhow::Error::from(error), RETRY.as_secs());
+                warn!("{}; trying again in {} s", explain::chain(&error), RETRY.as_secs());
                 self.retry = Some(Instant::now() + RETRY);
                 Ok(())
             }

@@ -12,6 +12,7 @@ use crate::{
         core::{Effect, Event},
         preflight::{self, Severity},
     },
+    explain,
 };
 
 impl Shell {
@@ -60,14 +61,14 @@ impl Shell {
                         self.retry = Some(Instant::now());
                     }
                 }
-                return refused(format!("{error}; nothing was changed"), false);
+                return refused(format!("{}; nothing was changed", explain::chain(&error)), false);
             }
         }
         self.core = core;
         let rest = effects.into_iter().filter(|effect| !matches!(effect, Effect::Apply(_))).collect();
         // Without a target among the effects this cannot fail.
         if let Err(error) = self.perform(rest) {
-            return refused(error.to_string(), false);
+            return refused(explain::chain(error.as_ref()), false);
         }
         ReloadAnswer {
             message: format!("reloaded {}: {}", self.options.config.display(), self.summary()),
