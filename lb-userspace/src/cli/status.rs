@@ -9,7 +9,7 @@ use std::{
 use super::output;
 use crate::{
     api::client::Client,
-    controller::status::{ServiceStatus, Status},
+    controller::status::{InterfaceStatus, ServiceStatus, Status},
 };
 
 pub(super) fn run(node: &str, watch: bool, json: bool) -> anyhow::Result<ExitCode> {
@@ -37,6 +37,10 @@ pub(super) fn run(node: &str, watch: bool, json: bool) -> anyhow::Result<ExitCod
 /// The status as text; with the status a second before, packet and byte rates instead of totals.
 fn describe(status: &Status, before: Option<&Status>, now: SystemTime) -> String {
     let Status { node, version, pid, ready, interfaces, alarms, arrays } = status;
+    let on = |interface: &InterfaceStatus| {
+        format!("{} ({})", interface.name, interface.xdp.as_deref().unwrap_or("not attached"))
+    };
+    let interfaces: Vec<_> = interfaces.iter().map(on).collect();
     let mut text = format!("Node {node} · caslb {version} · pid {pid} · on {}\n", interfaces.join(", "));
     if !ready {
         text.push_str("Waiting for the first verdict of every server; what was there before goes on.\n");

@@ -244,6 +244,7 @@ mod tests {
             mtu: 1500,
             up: true,
             running: true,
+            xdp: None,
             addresses: addresses.iter().map(|(address, prefix)| (address.parse().unwrap(), *prefix)).collect(),
         }
     }

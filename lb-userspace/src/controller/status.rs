@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::core::Core;
-use crate::dataplane::CounterTotals;
+use crate::{dataplane::CounterTotals, host::Link};
 
 /// A node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,11 +19,20 @@ pub struct Status {
     /// False while the first verdicts are waited for.
     pub ready: bool,
     /// NICs the program is on.
-    pub interfaces: Vec<String>,
+    pub interfaces: Vec<InterfaceStatus>,
     /// What an administrator should look at.
     pub alarms: Vec<String>,
     /// The arrays.
     pub arrays: Vec<ArrayStatus>,
+}
+
+/// A NIC the program is on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    /// Its name.
+    pub name: String,
+    /// `driver`, `generic` or `other`; none when no XDP program is there.
+    pub xdp: Option<String>,
 }
 
 /// An array.
@@ -87,8 +96,8 @@ pub struct ServerStatus {
     pub bytes: u64,
 }
 
-/// The status of `core`, with counters by service id and ordinal.
-pub fn of(core: &Core, counters: impl Fn(u32, u16) -> CounterTotals) -> Status {
+/// The status of `core`, with counters by service id and ordinal, and with the NICs as they are now.
+pub fn of(core: &Core, links: &[Link], counters: impl Fn(u32, u16) -> CounterTotals) -> Status {
     let mut alarms = Vec::new();
     let deployment = core.deployment();
     let arrays = deployment.arrays.iter().map(|array| {
@@ -147,15 +156,33 @@ pub fn of(core: &Core, counters: impl Fn(u32, u16) -> CounterTotals) -> Status {
     {
         alarms.push(format!("interface {missing} does not exist; the XDP program is attached when it comes"));
     }
+    let interfaces: Vec<_> = attached.iter().map(|name| interface(name, links)).collect();
+    for interface in interfaces.iter().filter(|_| core.target().is_some()) {
+        let InterfaceStatus { name, xdp } = interface;
+        match xdp.as_deref() {
+            None => alarms.push(format!("no XDP program is on interface {name}: nothing is steered there")),
+            Some("generic") => alarms.push(format!(
+                "interface {name} runs the program in generic mode, which costs several times as much per packet: its \
+                 driver has no XDP support, or cannot use it with this MTU or these offloads"
+            )),
+            Some(_) => {}
+        }
+    }
     Status {
         node: deployment.node.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         ready: core.target().is_some(),
-        interfaces: attached,
+        interfaces,
         alarms,
         arrays,
     }
+}
+
+fn interface(name: &str, links: &[Link]) -> InterfaceStatus {
+    let link = links.iter().find(|link| link.name == name);
+    let xdp = link.and_then(|link| link.xdp).map(|attachment| attachment.name().to_owned());
+    InterfaceStatus { name: name.to_owned(), xdp }
 }
 
 fn seconds(time: SystemTime) -> u64 {

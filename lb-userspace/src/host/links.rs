@@ -4,13 +4,35 @@ use std::net::IpAddr;
 
 use rtnetlink::packet_route::{
     address::{AddressAttribute, AddressMessage},
-    link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage},
+    link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
 };
 
 use super::{HostError, kernel::Kernel};
 
 /// A MAC address as it stands in a frame.
 pub type Mac = [u8; 6];
+
+/// How an XDP program is attached to a NIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attachment {
+    /// In the driver.
+    Driver,
+    /// Behind the driver, in the network stack: works everywhere and costs several times as much.
+    Generic,
+    /// In the NIC's hardware, or in several of these ways.
+    Other,
+}
+
+impl Attachment {
+    /// The word users see.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Driver => "driver",
+            Self::Generic => "generic",
+            Self::Other => "other",
+        }
+    }
+}
 
 /// A NIC.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +49,8 @@ pub struct Link {
     pub up: bool,
     /// Able to carry traffic: has a carrier and is not dormant.
     pub running: bool,
+    /// How an XDP program is attached to it, if one is.
+    pub xdp: Option<Attachment>,
     /// Its addresses, with the length of the prefix.
     pub addresses: Vec<(IpAddr, u8)>,
 }
@@ -60,11 +84,13 @@ fn link(message: &LinkMessage, addresses: &[AddressMessage]) -> Option<Link> {
     let mut name = None;
     let mut mac = None;
     let mut mtu = 0;
+    let mut xdp = None;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(value) => name = Some(value.clone()),
             LinkAttribute::Address(value) => mac = Mac::try_from(value.as_slice()).ok(),
             LinkAttribute::Mtu(value) => mtu = *value,
+            LinkAttribute::Xdp(attributes) => xdp = attachment(attributes),
             _ => {}
         }
     }
@@ -77,7 +103,18 @@ fn link(message: &LinkMessage, addresses: &[AddressMessage]) -> Option<Link> {
         mtu,
         up: header.flags.contains(LinkFlags::Up),
         running: header.flags.contains(LinkFlags::Running),
+        xdp,
         addresses: own,
+    })
+}
+
+fn attachment(attributes: &[LinkXdp]) -> Option<Attachment> {
+    attributes.iter().find_map(|attribute| match attribute {
+        LinkXdp::Attached(XdpAttached::Driver) => Some(Attachment::Driver),
+        LinkXdp::Attached(XdpAttached::SocketBuffer) => Some(Attachment::Generic),
+        LinkXdp::Attached(XdpAttached::None) => None,
+        LinkXdp::Attached(_) => Some(Attachment::Other),
+        _ => None,
     })
 }
 

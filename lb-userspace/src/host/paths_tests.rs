@@ -17,6 +17,7 @@ fn eth0() -> Link {
         mtu: 1500,
         up: true,
         running: true,
+        xdp: None,
         addresses: vec![(ip("10.1.0.1"), 24), (ip("2001:db8::1"), 64)],
     }
 }

@@ -29,7 +29,7 @@ use crate::{
         Tls,
         scheduler::{Report, Scheduler},
     },
-    host::{HostEvent, HostWatch, Link},
+    host::{HostEvent, HostWatch, Link, links},
 };
 
 /// Pause before a data plane that could not be brought to its target is tried again.
@@ -121,7 +121,7 @@ impl Shell {
                 Input::Host(event) => self.notice(event)?,
                 Input::Request(Request::Status(answer)) => {
                     // Who asked may have gone away meanwhile.
-                    let _ = answer.send(self.status());
+                    let _ = answer.send(self.status().await);
                 }
                 Input::Request(Request::Reload(request, answer)) => {
                     let _ = answer.send(self.reload(request));
@@ -202,8 +202,10 @@ impl Shell {
         self.perform(effects)
     }
 
-    fn status(&self) -> status::Status {
-        let mut status = status::of(&self.core, |service, ordinal| self.plane.steered(service, ordinal));
+    async fn status(&self) -> status::Status {
+        // Attaching is not announced by the kernel, so the NICs that are known may be out of date in that.
+        let links = links::snapshot().await.unwrap_or_else(|_| self.links.clone());
+        let mut status = status::of(&self.core, &links, |service, ordinal| self.plane.steered(service, ordinal));
         if self.retry.is_some() {
             status.alarms.push("the data plane could not be brought up to date; see the log, trying again".to_owned());
         }

@@ -279,6 +279,7 @@ pub(super) fn link(text: &str) -> Link {
         mtu: 1500,
         up: true,
         running,
+        xdp: None,
         addresses: vec![(IpAddr::from([10, 1, 0, 2]), 24)],
     }
 }
