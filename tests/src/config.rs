@@ -94,9 +94,11 @@ impl Service {
 impl Config {
     /// All servers of `layout`, and one service `https` on its VIP in `dsr` mode.
     pub fn dsr(layout: &Layout) -> Result<Self> {
-        let servers = layout.servers.iter().enumerate().map(|(index, host)| {
-            Ok(Server { name: server_name(index + 1), address: host.ip()?, weight: 100 })
-        });
+        let servers = layout
+            .servers
+            .iter()
+            .enumerate()
+            .map(|(index, host)| Ok(Server { name: server_name(index + 1), address: host.ip()?, weight: 100 }));
         Ok(Self {
             node: owned(&["interfaces = [\"eth0\"]"]),
             defaults: Vec::new(),
@@ -123,10 +125,7 @@ impl Config {
         let _ = writeln!(text, "\n[defaults]\n{}", defaults.join("\n"));
         text += "\n[[array]]\nname = \"ams\"\nnamespaces = [\"mail.contoso.com\"]\n";
         for Server { name, address, weight } in servers {
-            let _ = writeln!(
-                text,
-                "\n[[array.server]]\nname = \"{name}\"\naddress = \"{address}\"\nweight = {weight}"
-            );
+            let _ = writeln!(text, "\n[[array.server]]\nname = \"{name}\"\naddress = \"{address}\"\nweight = {weight}");
         }
         for Service { name, vip, port, lines, check } in services {
             let _ = writeln!(

@@ -74,9 +74,8 @@ impl Site {
         let identity = authority.issue(&[NAMESPACE])?;
         let listen = SocketAddr::from(([0, 0, 0, 0], port));
         let servers = layout.servers.iter().enumerate();
-        let exchange = servers.map(|(index, host)| {
-            Exchange::on(listen, host.namespace(), &server_name(index + 1), Some(&identity))
-        });
+        let exchange = servers
+            .map(|(index, host)| Exchange::on(listen, host.namespace(), &server_name(index + 1), Some(&identity)));
         let exchange = exchange.collect::<Result<_>>()?;
         let client = Client::https(layout.client.namespace(), &authority, NAMESPACE)?;
         let caslb = Caslb::prepare(layout.balancer.namespace(), |node| config.text(node))?;

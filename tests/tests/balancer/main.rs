@@ -1,13 +1,15 @@
 //! The real binary in real networks: what clients, servers and operators see of it. A module for each theme, one program,
 //! so that they run beside each other.
 
-mod failover;
-mod spread;
 mod all_down;
-mod vips;
-mod observation;
-mod reload;
-mod restart;
+mod failover;
 mod nat;
+mod nodes;
+mod observation;
 mod paths;
 mod protocols;
+mod refusals;
+mod reload;
+mod restart;
+mod spread;
+mod vips;

@@ -34,12 +34,16 @@ fn verify_translation(captures: Captures, site: &Site, vip: SocketAddr, server_p
     ensure!(replies.iter().all(|view| ttl(view) == Some(ONE_HOP)), "{}", lines(&replies));
     for (host, frames) in site.layout.servers.iter().zip(&seen.servers) {
         let (own, balancer) = (SocketAddr::new(host.ip()?, server_port), site.layout.balancer.nic(1)?.mac);
-        let requests = frames.matching(|view| view.ends().is_some_and(|ends| ends.dst == own && ends.src.ip() == client));
-        ensure!(requests.iter().all(|view| ttl(view) == Some(ONE_HOP) && view.src_mac == balancer), "{}", lines(&requests));
+        let requests =
+            frames.matching(|view| view.ends().is_some_and(|ends| ends.dst == own && ends.src.ip() == client));
+        ensure!(
+            requests.iter().all(|view| ttl(view) == Some(ONE_HOP) && view.src_mac == balancer),
+            "{}",
+            lines(&requests)
+        );
         // The VIP is nowhere beyond the balancer.
-        let wrong = frames.matching(|view| {
-            matches!(view.net, Net::Ip { src, dst, .. } if src == vip.ip() || dst == vip.ip())
-        });
+        let wrong =
+            frames.matching(|view| matches!(view.net, Net::Ip { src, dst, .. } if src == vip.ip() || dst == vip.ip()));
         ensure!(wrong.is_empty(), "{}", lines(&wrong));
     }
     Ok(seen)
@@ -84,7 +88,11 @@ fn connections_to_a_servers_own_address_stay_what_they_are() -> Result<()> {
     ensure!(listed.iter().any(is_kept), "{flows:#}");
     let seen = captures.stop()?;
     let from_server = seen.received_from(direct);
-    ensure!(from_server.len() > 6 && from_server.iter().all(|view| ttl(view) == Some(ONE_HOP)), "{}", lines(&from_server));
+    ensure!(
+        from_server.len() > 6 && from_server.iter().all(|view| ttl(view) == Some(ONE_HOP)),
+        "{}",
+        lines(&from_server)
+    );
     Ok(())
 }
 
@@ -114,13 +122,14 @@ fn the_first_reply_to_a_neighbour_that_must_be_resolved_is_not_lost() -> Result<
     site.layout.balancer.namespace().run("ip", &["neigh", "flush", "to", &client])?;
     assert_eq!(site.client.get(vip, "/whoami")?.body, server_name(1));
     let seen = verify_translation(captures, &site, vip, 8443)?;
-    let is_syn = |view: &View| matches!(&view.net, Net::Ip { transport: Transport::Tcp { header, .. }, .. } if header.syn);
+    let is_syn =
+        |view: &View| matches!(&view.net, Net::Ip { transport: Transport::Tcp { header, .. }, .. } if header.syn);
     let syns = seen.sent_to(vip).into_iter().filter(is_syn).count();
     assert_eq!(syns, 1, "the client had to ask again");
     assert_eq!(seen.received_from(vip).into_iter().filter(is_syn).count(), 1);
-    let asked = seen.client.matching(|view| {
-        matches!(view.net, Net::Arp { operation: 1, target, .. } if target.1.to_string() == client)
-    });
+    let asked = seen
+        .client
+        .matching(|view| matches!(view.net, Net::Arp { operation: 1, target, .. } if target.1.to_string() == client));
     ensure!(!asked.is_empty(), "the neighbour was not unresolved");
     let dump = site.caslb.command(&["dump", "counters", "--json"])?.json()?;
     let reasons = dump["counters"]["services"][0]["reasons"].as_array().cloned().unwrap_or_default();

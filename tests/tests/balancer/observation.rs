@@ -68,7 +68,8 @@ fn dump_shows_the_maps_with_the_controller_dead_and_status_says_that_it_is() -> 
         ("counters", &["counters"]),
     ] {
         let part = dump(what)?;
-        let has: Vec<_> = part.as_object().context("no object")?.keys().filter(|key| *key != "slots_per_table").collect();
+        let has: Vec<_> =
+            part.as_object().context("no object")?.keys().filter(|key| *key != "slots_per_table").collect();
         assert_eq!(has, fields, "{what}");
         ensure!(fields.iter().all(|field| part[field] == all[field]), "{what} is not what all says");
     }

@@ -27,7 +27,8 @@ fn requests_arrive(layout: Layout, nic: usize, there: u8, back: u8) -> Result<()
     for (mac, frames) in macs.iter().zip(&seen.servers) {
         let requests = frames.matching(|view| view.dst_mac == *mac && view.ends().is_some_and(|ends| ends.dst == vip));
         ensure!(requests.iter().all(|view| view.src_mac == balancer && ttl_is(view, there)), "{}", lines(&requests));
-        let answers = frames.matching(|view| view.ends().is_some_and(|ends| ends.src == vip) && view.dst_mac == balancer);
+        let answers =
+            frames.matching(|view| view.ends().is_some_and(|ends| ends.src == vip) && view.dst_mac == balancer);
         ensure!(answers.is_empty(), "answers through the balancer: {}", lines(&answers));
     }
     ensure!(seen.received_from(vip).iter().all(|view| ttl_is(view, back)), "a reply took another way");

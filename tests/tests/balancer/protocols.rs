@@ -64,8 +64,13 @@ fn a_plain_http_check_decides_about_a_plain_http_service() -> Result<()> {
     // Anything but what is configured will not do: not 302, not 200 without the text.
     plain[0].set_health("owa", Health::Status(302))?;
     site.caslb.wait_for_state(&server_name(1), "down", SOON)?;
-    let reason = |site: &Site| Ok::<_, anyhow::Error>(site.server_status("https", &server_name(1))?["reason"].to_string());
-    ensure!(reason(&site)?.contains("http check on port 80: GET /owa/healthcheck.htm answered 302"), "{}", reason(&site)?);
+    let reason =
+        |site: &Site| Ok::<_, anyhow::Error>(site.server_status("https", &server_name(1))?["reason"].to_string());
+    ensure!(
+        reason(&site)?.contains("http check on port 80: GET /owa/healthcheck.htm answered 302"),
+        "{}",
+        reason(&site)?
+    );
     plain[0].set_health("owa", Health::Status(200))?;
     site.wait_for_server(&server_name(1), "the missing text", |status| {
         status["reason"].as_str().is_some_and(|reason| reason.contains("the body does not contain \"200 OK\""))
@@ -83,10 +88,8 @@ fn a_plain_http_check_decides_about_a_plain_http_service() -> Result<()> {
 fn a_tcp_check_asks_no_more_than_that_somebody_listens() -> Result<()> {
     let layout = Layout::lan(2)?;
     let mut config = Config::dsr(&layout)?;
-    config.services[0] = Service {
-        check: check(&["type = \"tcp\"", "port = 7"]),
-        ..Service::https("https", layout.vip.into(), 443)
-    };
+    config.services[0] =
+        Service { check: check(&["type = \"tcp\"", "port = 7"]), ..Service::https("https", layout.vip.into(), 443) };
     let mut site = Site::prepare(layout, config)?;
     let hosts = site.layout.servers.iter();
     let mut echoes = hosts.map(|host| TcpEcho::start(host.namespace(), 7)).collect::<Result<Vec<_>>>()?;
@@ -109,13 +112,13 @@ fn checks_go_to_the_servers_own_address_and_not_through_the_balancer() -> Result
     let site = Site::lan(1)?;
     let captures = site.capture()?;
     let before = site.exchange[0].requests();
-    caslb_tests::wait::until("two checks", SOON, || {
-        Ok((site.exchange[0].requests() >= before + 2).then_some(()))
-    })?;
+    caslb_tests::wait::until("two checks", SOON, || Ok((site.exchange[0].requests() >= before + 2).then_some(())))?;
     let seen = captures.stop()?;
     let (own, balancer) = (site.layout.servers[0].ip()?, site.layout.balancer.ip()?);
     let to = |wanted: IpAddr| {
-        seen.servers[0].matching(|view| matches!(view.net, Net::Ip { src, dst, .. } if src == balancer && dst == wanted)).len()
+        seen.servers[0]
+            .matching(|view| matches!(view.net, Net::Ip { src, dst, .. } if src == balancer && dst == wanted))
+            .len()
     };
     ensure!(to(own) > 0 && to(site.layout.vip.into()) == 0, "a check went to the VIP");
     Ok(())
