@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::capture::{Capture, Direction, Frames};
 use crate::caslb::Caslb;
 use crate::certificates::{Authority, Identity};
-use crate::client::Client;
+use crate::client::{Client, Taken};
 use crate::config::{Config, server_name};
 use crate::exchange::Exchange;
 use crate::layouts::Layout;
@@ -116,6 +116,17 @@ impl Site {
     /// The tables as they are now.
     pub fn prediction(&self) -> Result<Prediction> {
         Prediction::of(self.caslb.node())
+    }
+
+    /// Asks `count` times through the VIP who answers, each time on a new connection. All must be answered, each by the server
+    /// of its slot as the tables are now, and every checksum at the client and the servers must be right.
+    pub fn spread(&self, count: usize) -> Result<Vec<Taken>> {
+        let captures = self.capture()?;
+        let tables = self.prediction()?;
+        let taken = self.client.spread(self.vip(), count)?;
+        tables.verify(&taken, self.vip())?;
+        captures.stop()?;
+        Ok(taken)
     }
 
     /// Starts captures at the client and at every server.

@@ -32,7 +32,7 @@ fn two_nodes_on_one_host_do_not_disturb_each_other() -> Result<()> {
     let before = (site.caslb.plane()?, site.caslb.pins()?);
     let untouched = || -> Result<()> {
         ensure!((site.caslb.plane()?, site.caslb.pins()?) == before, "the first node's data plane changed");
-        site.prediction()?.verify(&site.client.spread(vip, 30)?, vip)
+        site.spread(30).map(drop)
     };
     let mut other = Caslb::start(site.layout.balancer.namespace(), |node| config.text(node))?;
     for server in &config.servers {
