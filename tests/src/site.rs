@@ -232,5 +232,5 @@ impl Seen {
 
 /// One line for each frame, for messages.
 pub fn lines(views: &[View]) -> String {
-    views.iter().map(|view| format!("\n{view}")).collect()
+    views.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

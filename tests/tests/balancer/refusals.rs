@@ -12,6 +12,9 @@ use caslb_tests::site::{SOON, Site};
 use caslb_tests::wait;
 use caslb_tests::xdp::{Attached, Program};
 
+/// What is wrong, the change that makes it so, and what must be said.
+type Case = (&'static str, fn(&mut Config), &'static [&'static str]);
+
 /// A network with one server, and a node that does not run.
 fn idle() -> Result<Site> {
     let layout = Layout::lan(1)?;
@@ -50,8 +53,6 @@ fn nothing_there(site: &Site) -> Result<()> {
 #[test]
 #[ignore = "needs root and the BPF object: cargo xtask test"]
 fn files_that_cannot_be_used() -> Result<()> {
-    /// What is wrong, the change that makes it so, and what must be said.
-    type Case = (&'static str, fn(&mut Config), &'static [&'static str]);
     const CASES: &[Case] = &[
         (
             "a VIP that is a server",
@@ -126,7 +127,7 @@ fn files_that_are_no_text_or_not_there() -> Result<()> {
     let path = site.caslb.config();
     let mut text = site.config.text(site.caslb.node()).into_bytes();
     text.extend(b"\n# Caf\xe9\n");
-    let line = text.iter().filter(|byte| **byte == b'\n').count();
+    let line = text.split(|byte| *byte == b'\n').count() - 1;
     fs::write(&path, text)?;
     refused_in_one_line(
         &site.caslb.refusal(&[])?,
@@ -143,7 +144,7 @@ fn files_that_are_no_text_or_not_there() -> Result<()> {
 fn hosts_that_do_not_fit_the_file() -> Result<()> {
     let mut site = idle()?;
     let good = site.config.clone();
-    let cases: [(&str, fn(&mut Config), &[&str]); 4] = [
+    let cases: [Case; 4] = [
         (
             "a NIC that does not exist",
             |config| config.node[0] = "interfaces = [\"eth0\", \"eth7\"]".into(),
@@ -277,7 +278,7 @@ fn maps_of_an_old_layout_are_not_read_but_taken_over() -> Result<()> {
     fs::create_dir_all(&old)?;
     let output = site.caslb.command(&["dump", "all"])?;
     refused_in_one_line(&output, 1, &["layout version 0", "caslb run"])?;
-    assert_eq!(site.caslb.pins()?, [old.clone()]);
+    assert_eq!(site.caslb.pins()?, std::slice::from_ref(&old));
     site.run()?;
     let log = site.caslb.log()?;
     let warned = log.lines().any(|line| line.contains("WARN") && line.contains("another version of caslb"));
