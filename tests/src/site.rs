@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::capture::{Capture, Direction, Frames};
 use crate::caslb::Caslb;
 use crate::certificates::{Authority, Identity};
-use crate::client::Client;
+use crate::client::{Client, Taken};
 use crate::config::{Config, server_name};
 use crate::exchange::Exchange;
 use crate::layouts::Layout;
@@ -118,6 +118,17 @@ impl Site {
         Prediction::of(self.caslb.node())
     }
 
+    /// Asks `count` times through the VIP who answers, each time on a new connection. All must be answered, each by the server
+    /// of its slot as the tables are now, and every checksum at the client and the servers must be right.
+    pub fn spread(&self, count: usize) -> Result<Vec<Taken>> {
+        let captures = self.capture()?;
+        let tables = self.prediction()?;
+        let taken = self.client.spread(self.vip(), count)?;
+        tables.verify(&taken, self.vip())?;
+        captures.stop()?;
+        Ok(taken)
+    }
+
     /// Starts captures at the client and at every server.
     pub fn capture(&self) -> Result<Captures> {
         let on = |host: &crate::topology::Host| Capture::start(host.namespace(), "eth0", Direction::Both);
@@ -221,6 +232,5 @@ impl Seen {
 
 /// One line for each frame, for messages.
 pub fn lines(views: &[View]) -> String {
-    let lines: Vec<_> = views.iter().map(ToString::to_string).collect();
-    lines.join("\n")
+    views.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

@@ -36,13 +36,13 @@ fn keep_last_goes_on_steering_and_raises_an_alarm() -> Result<()> {
     let text = site.caslb.command(&["status"])?;
     ensure!(text.success()?.contains("ALARM ams/https: no server is up"), "{}", text.stdout);
     // Whether the last table has both servers or the one that failed last is a matter of milliseconds.
-    site.prediction()?.verify(&site.client.spread(vip, 40)?, vip)?;
+    site.spread(40)?;
 
     set_health(&site, Health::Healthy)?;
     site.wait_until_all_up()?;
     assert_eq!(site.caslb.status()?["alarms"].as_array().map(Vec::len), Some(0));
     assert_eq!(site.prediction()?, tables);
-    tables.verify(&site.client.spread(vip, 40)?, vip)?;
+    tables.verify(&site.spread(40)?, vip)?;
     Ok(())
 }
 
@@ -96,7 +96,7 @@ fn withdraw_stops_all_answers_and_announces_the_vip_when_it_is_back() -> Result<
     let site = Site::start(layout, config)?;
     let (vip, tables) = (site.vip(), site.prediction()?);
     assert!(vip_answers(&site)?);
-    tables.verify(&site.client.spread(vip, 20)?, vip)?;
+    tables.verify(&site.spread(20)?, vip)?;
 
     set_health(&site, Health::Status(503))?;
     wait_until_all_down(&site)?;
@@ -117,7 +117,7 @@ fn withdraw_stops_all_answers_and_announces_the_vip_when_it_is_back() -> Result<
     )?;
     assert!(vip_answers(&site)?);
     assert_eq!(site.prediction()?, tables);
-    tables.verify(&site.client.spread(vip, 40)?, vip)?;
+    tables.verify(&site.spread(40)?, vip)?;
     capture.stop()?.verify_checksums()?;
     Ok(())
 }

@@ -58,7 +58,7 @@ fn fail_over(
     // From here on nothing is lost.
     let after = site.prediction()?;
     ensure!(!after.slots(vip)?.contains_key(victim.as_str()), "it still has slots");
-    after.verify(&site.client.spread(vip, 120)?, vip)?;
+    after.verify(&site.spread(120)?, vip)?;
     // Slots that Maglev moves from one living server to another are transitions, which is another story.
     let stay = |(download, server): &&(Downloading, String)| {
         *server != victim && after.tcp(download.from(), vip).is_ok_and(|now| now == server)
@@ -69,7 +69,7 @@ fn fail_over(
     mend(&mut site)?;
     site.caslb.wait_for_state(&victim, "up", SOON)?;
     assert_eq!(site.prediction()?, before, "the tables are not what they were");
-    before.verify(&site.client.spread(vip, 60)?, vip)?;
+    before.verify(&site.spread(60)?, vip)?;
     captures.stop()?;
     Ok(())
 }
@@ -173,12 +173,12 @@ fn a_server_that_does_not_answer_arp_is_named_as_such_and_the_others_work() -> R
     })?;
     let reason = status["reason"].as_str().context("no reason")?;
     assert_eq!(reason, "no ARP answer from 10.1.0.12 on eth0; is the server on and in this segment?");
-    let taken = site.client.spread(site.vip(), 40)?;
+    let taken = site.spread(40)?;
     ensure!(taken.iter().all(|taken| taken.server == server_name(1)), "{taken:?}");
 
     site.layout.servers[1].plug(&site.layout.lan, 0, true)?;
     site.caslb.wait_for_state(&server_name(2), "up", SOON)?;
-    site.prediction()?.verify(&site.client.spread(site.vip(), 40)?, site.vip())?;
+    site.spread(40)?;
     Ok(())
 }
 
@@ -192,7 +192,7 @@ fn a_silent_health_page_fails_by_time() -> Result<()> {
     ensure!(status["reason"].as_str().is_some_and(|reason| reason.contains("no answer within 400ms")), "{status:#}");
     // Nobody who is connected to the other server notices; requests there are quick.
     let started = std::time::Instant::now();
-    let taken = site.client.spread(site.vip(), 20)?;
+    let taken = site.spread(20)?;
     ensure!(taken.iter().all(|taken| taken.server == server_name(2)), "{taken:?}");
     ensure!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     Ok(())

@@ -4,9 +4,11 @@
 mod all_down;
 mod failover;
 mod nat;
+mod nodes;
 mod observation;
 mod paths;
 mod protocols;
+mod refusals;
 mod reload;
 mod restart;
 mod spread;

@@ -13,7 +13,7 @@ use serde_json::Value;
 #[ignore = "needs root and the BPF object: cargo xtask test"]
 fn status_has_its_stable_fields() -> Result<()> {
     let site = Site::lan(2)?;
-    site.client.spread(site.vip(), 10)?;
+    site.spread(10)?;
     let status = site.caslb.status()?;
     let array = &status["arrays"][0];
     assert_eq!((&array["name"], &array["namespaces"][0]), (&"ams".into(), &"mail.contoso.com".into()));
@@ -54,7 +54,7 @@ fn status_has_its_stable_fields() -> Result<()> {
 #[ignore = "needs root and the BPF object: cargo xtask test"]
 fn dump_shows_the_maps_with_the_controller_dead_and_status_says_that_it_is() -> Result<()> {
     let mut site = Site::lan(2)?;
-    site.client.spread(site.vip(), 10)?;
+    site.spread(10)?;
     let status = site.caslb.status()?;
     site.caslb.kill9()?;
     let dump = |what: &str| site.caslb.command(&["dump", what, "--json"])?.json();

@@ -23,7 +23,7 @@ fn two_of_three() -> Result<(Site, Server)> {
 /// Names of the servers that have slots, and that answer.
 fn members(site: &Site) -> Result<Vec<String>> {
     let (vip, prediction) = (site.vip(), site.prediction()?);
-    prediction.verify(&site.client.spread(vip, 40)?, vip)?;
+    prediction.verify(&site.spread(40)?, vip)?;
     Ok(prediction.slots(vip)?.into_keys().map(str::to_owned).collect())
 }
 
@@ -96,7 +96,7 @@ fn an_error_in_the_file_changes_nothing() -> Result<()> {
     let unchanged = |site: &Site| -> Result<()> {
         ensure!(site.caslb.plane()? == plane, "the data plane changed");
         assert_eq!(site.caslb.pins()?, pins);
-        tables.verify(&site.client.spread(site.vip(), 10)?, site.vip())
+        tables.verify(&site.spread(10)?, site.vip())
     };
     let with_line = good.lines().position(|line| line.starts_with("weight")).context("no weight")? + 1;
     for (text, line, wanted) in [

@@ -105,7 +105,7 @@ fn a_server_that_failed_meanwhile_is_left_out_after_the_restart() -> Result<()> 
     site.caslb.wait_for_state(&server_name(2), "down", SOON)?;
     let (vip, tables) = (site.vip(), site.prediction()?);
     assert_eq!(tables.slots(vip)?.into_keys().collect::<Vec<_>>(), [server_name(1), server_name(3)]);
-    tables.verify(&site.client.spread(vip, 60)?, vip)?;
+    tables.verify(&site.spread(60)?, vip)?;
     Ok(())
 }
 
@@ -127,7 +127,7 @@ fn a_start_with_a_changed_configuration_keeps_the_ids_of_those_who_stay() -> Res
     let after = ids(&site)?;
     assert_eq!(after.keys().cloned().collect::<Vec<_>>(), [server_name(2), server_name(3)]);
     ensure!(after.iter().all(|(name, id)| before.get(name) == Some(id)), "{before:?} became {after:?}");
-    site.prediction()?.verify(&site.client.spread(site.vip(), 40)?, site.vip())?;
+    site.spread(40)?;
     Ok(())
 }
 
@@ -169,6 +169,6 @@ fn detach_is_refused_while_a_controller_runs_and_removes_everything_afterwards()
 
     site.run()?;
     assert_eq!(site.prediction()?, tables);
-    tables.verify(&site.client.spread(site.vip(), 40)?, site.vip())?;
+    tables.verify(&site.spread(40)?, site.vip())?;
     Ok(())
 }

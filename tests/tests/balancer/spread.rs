@@ -69,7 +69,7 @@ fn hash_client_keeps_all_connections_of_a_client_on_one_server() -> Result<()> {
     config.services[0].lines.push("hash = \"client\"".into());
     let site = Site::start(layout, config)?;
     let captures = site.capture()?;
-    let taken = site.client.spread(site.vip(), 60)?;
+    let taken = site.spread(60)?;
     site.prediction()?.verify(&taken, site.vip())?;
     let answered: BTreeSet<_> = taken.iter().map(|taken| &taken.server).collect();
     assert_eq!(answered.len(), 1, "{answered:?}");
@@ -84,7 +84,7 @@ fn a_server_of_weight_zero_gets_nothing() -> Result<()> {
     let mut config = Config::dsr(&layout)?;
     config.servers[0].weight = 0;
     let site = Site::start(layout, config)?;
-    let taken = site.client.spread(site.vip(), 60)?;
+    let taken = site.spread(60)?;
     ensure!(taken.iter().all(|taken| taken.server == server_name(2)), "{taken:?}");
     let status = site.server_status("https", &server_name(1))?;
     assert_eq!((&status["state"], &status["slots"]), (&"drained".into(), &0.into()));
