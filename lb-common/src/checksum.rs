@@ -17,6 +17,8 @@
 //! that. UDP gives the value 0 the meaning "no
 //! checksum" (RFC 768): 0 stays 0, and a computed 0 is sent as `0xffff`.
 
+use crate::wire::Raw6;
+
 /// The sum of what was added to and taken from checksummed words.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Difference(u64);
@@ -42,6 +44,14 @@ impl Difference {
         Self(self.0 + !old as u64 + new as u64)
     }
 
+    /// A 64-bit word changed from `old` to `new`.
+    #[inline(always)]
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+    pub const fn quad_word(self, old: u64, new: u64) -> Self {
+        self.double_word(old as u32, new as u32).double_word((old >> 32) as u32, (new >> 32) as u32)
+    }
+
     /// The checksum after the change; `checksum` is the one before it.
     #[inline(always)]
     pub const fn apply(self, checksum: u16) -> u16 {
@@ -58,6 +68,32 @@ impl Difference {
             0 => 0xffff,
             checksum => checksum,
         }
+    }
+}
+
+/// A sum of words that is made from nothing, for short messages that are made or verified here.
+#[derive(Clone, Copy, Debug)]
+pub struct Sum(u64);
+
+impl Sum {
+    /// The pseudo-header of IPv6 (RFC 8200, section 8.1); addresses are in frame order.
+    #[inline(always)]
+    pub fn pseudo_header6(src: Raw6, dst: Raw6, length: u16, protocol: u8) -> Self {
+        let numbers = u64::from(length.to_be()) + u64::from(u16::from(protocol).to_be());
+        Self(numbers).quad_word(src[0]).quad_word(src[1]).quad_word(dst[0]).quad_word(dst[1])
+    }
+
+    /// With eight more bytes, in frame order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn quad_word(self, word: u64) -> Self {
+        Self(self.0 + (word & 0xffff_ffff) + (word >> 32))
+    }
+
+    /// The checksum; 0 for a message that carries a correct one.
+    #[inline(always)]
+    pub const fn checksum(self) -> u16 {
+        !fold(self.0)
     }
 }
 

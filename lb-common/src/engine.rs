@@ -6,12 +6,13 @@
 use crate::{
     answer,
     environment::Environment,
+    family::{End, Family, V4, V6},
     frame::Frame,
     hash::Key,
-    layout::{Direct4, Mode, NO_SERVICE},
-    parse::{self, Header4, Transport},
-    reply, rewrite,
-    rewrite::{End, Socket4},
+    layout::{Mode, NO_SERVICE},
+    parse::{self, Header, Transport},
+    reply,
+    rewrite::{self, Socket},
     server, service,
     verdict::{Action, Reason, Verdict},
     wire::{self, Ethernet, Mac},
@@ -80,44 +81,60 @@ pub fn process<F: Frame + ?Sized, E: Environment>(frame: &mut F, world: &E, node
 
 #[inline(always)]
 fn try_process<F: Frame + ?Sized, E: Environment>(frame: &mut F, world: &E, node: &Node) -> Result<Decision, Refusal> {
-    let Some(window) = frame.window(0) else {
+    let Some((ethertype, start)) = parse::link(frame) else {
         return Ok(Decision::NOT_OURS);
     };
-    let ethernet = Ethernet(window);
-    let to_us = ethernet.dst() == node.mac;
-    match ethernet.ethertype() {
-        wire::ETHERTYPE_IPV4 if to_us => ipv4(frame, world, node),
-        wire::ETHERTYPE_ARP if to_us || ethernet.dst().is_group() => match answer::arp(frame, world, node.mac) {
-            Some(()) => Err(Refusal { service: NO_SERVICE, reason: Reason::ArpAnswered }),
-            None => Ok(Decision::NOT_OURS),
+    let Some(ethernet) = frame.window(0).map(Ethernet) else {
+        return Ok(Decision::NOT_OURS);
+    };
+    let (to_us, to_group) = (ethernet.dst() == node.mac, ethernet.dst().is_group());
+    let answered = match ethertype {
+        wire::ETHERTYPE_IPV4 if to_us => return packet::<V4, F, E>(frame, world, node, start),
+        wire::ETHERTYPE_ARP if to_us || to_group => {
+            answer::arp(frame, world, start, node.mac).map(|()| Reason::ArpAnswered)
+        }
+        wire::ETHERTYPE_IPV6 if to_us || to_group => match answer::solicitation(frame, world, start, node.mac) {
+            None if to_us => return packet::<V6, F, E>(frame, world, node, start),
+            answered => answered.map(|()| Reason::NeighbourAnswered),
         },
-        _ => Ok(Decision::NOT_OURS),
+        _ => None,
+    };
+    match answered {
+        Some(reason) => Err(Refusal { service: NO_SERVICE, reason }),
+        None => Ok(Decision::NOT_OURS),
     }
 }
 
+/// An IP packet that is addressed to this NIC.
 #[inline(always)]
-fn ipv4<F: Frame + ?Sized, E: Environment>(frame: &mut F, world: &E, node: &Node) -> Result<Decision, Refusal> {
-    let ip = match parse::header4(frame, wire::ETHERNET) {
+fn packet<V: Family, F: Frame + ?Sized, E: Environment>(
+    frame: &mut F,
+    world: &E,
+    node: &Node,
+    start: usize,
+) -> Result<Decision, Refusal> {
+    let ip = match V::parse(frame, start) {
         Some(Ok(ip)) => ip,
-        Some(Err(flaw)) => return flawed(world, flaw.dst, flaw.reason),
+        Some(Err(flaw)) => return flawed::<V, E>(world, flaw.dst, flaw.reason),
         None => return Ok(Decision::NOT_OURS),
     };
     if ip.protocol != wire::PROTOCOL_TCP && ip.protocol != wire::PROTOCOL_UDP {
-        return other_protocol(frame, world, &ip);
+        return other_protocol::<V, F, E>(frame, world, &ip);
     }
     let transport = match parse::transport(frame, &ip) {
         Ok(transport) => transport,
-        Err(reason) => return flawed(world, ip.dst, reason),
+        Err(reason) => return flawed::<V, E>(world, ip.dst, reason),
     };
-    if let Some(id) = service::find4(world, &ip, &transport) {
-        return steer(frame, world, node, id, &ip, &transport).map_err(|reason| Refusal { service: id, reason });
+    if let Some(id) = service::find::<V, E>(world, &ip, &transport) {
+        let steered = steer::<V, F, E>(frame, world, node, id, &ip, &transport);
+        return steered.map_err(|reason| Refusal { service: id, reason });
     }
-    if let Some(vip) = world.vip4(ip.dst) {
+    if let Some(vip) = V::vip(world, ip.dst) {
         let reason = if vip.load().pass_unknown { Reason::UnknownPassed } else { Reason::UnknownPort };
         return Err(Refusal { service: NO_SERVICE, reason });
     }
     if node.nat
-        && let Some(result) = reply::handle4(frame, world, &ip, &transport, node.ifindex)
+        && let Some(result) = reply::handle::<V, F, E>(frame, world, &ip, &transport, node.ifindex)
     {
         return result;
     }
@@ -126,8 +143,8 @@ fn ipv4<F: Frame + ?Sized, E: Environment>(frame: &mut F, world: &E, node: &Node
 
 /// A packet that is wrong in itself: refused when it is for a VIP, else none of our business.
 #[inline(always)]
-fn flawed<E: Environment>(world: &E, dst: u32, reason: Reason) -> Result<Decision, Refusal> {
-    match world.vip4(dst) {
+fn flawed<V: Family, E: Environment>(world: &E, dst: V::Address, reason: Reason) -> Result<Decision, Refusal> {
+    match V::vip(world, dst) {
         Some(_) => Err(Refusal { service: NO_SERVICE, reason }),
         None => Ok(Decision::NOT_OURS),
     }
@@ -135,17 +152,17 @@ fn flawed<E: Environment>(world: &E, dst: u32, reason: Reason) -> Result<Decisio
 
 /// Neither TCP nor UDP: echo requests for a VIP are answered.
 #[inline(always)]
-fn other_protocol<F: Frame + ?Sized, E: Environment>(
+fn other_protocol<V: Family, F: Frame + ?Sized, E: Environment>(
     frame: &mut F,
     world: &E,
-    ip: &Header4,
+    ip: &Header<V::Address>,
 ) -> Result<Decision, Refusal> {
-    let Some(vip) = world.vip4(ip.dst) else {
+    let Some(vip) = V::vip(world, ip.dst) else {
         return Ok(Decision::NOT_OURS);
     };
     let vip = vip.load();
-    let reason = if ip.protocol == wire::PROTOCOL_ICMP {
-        match answer::echo4(frame, world, vip, ip) {
+    let reason = if ip.protocol == V::ICMP {
+        match answer::echo::<V, F, E>(frame, world, vip, ip) {
             Ok(()) => Reason::EchoAnswered,
             Err(reason) => reason,
         }
@@ -159,17 +176,17 @@ fn other_protocol<F: Frame + ?Sized, E: Environment>(
 
 /// Steers a packet for the service `id` to the server of its slot.
 #[inline(always)]
-fn steer<F: Frame + ?Sized, E: Environment>(
+fn steer<V: Family, F: Frame + ?Sized, E: Environment>(
     frame: &mut F,
     world: &E,
     node: &Node,
     id: u32,
-    ip: &Header4,
+    ip: &Header<V::Address>,
     transport: &Transport,
 ) -> Result<Decision, Reason> {
-    let target = service::target4(world, node, id, ip, transport)?;
+    let target = service::target::<V, E>(world, node, id, ip, transport)?;
     let (server, record) = server::at(world, target.position)?;
-    let path = record.path4();
+    let path = V::path_of(record);
     if path.ifindex == 0 {
         return Err(Reason::NoPath);
     }
@@ -180,13 +197,13 @@ fn steer<F: Frame + ?Sized, E: Environment>(
             if ip.ttl <= 1 {
                 return Err(Reason::TtlExpired);
             }
-            let vip = Socket4 { address: ip.dst, port: transport.dst_port() };
-            let new = Socket4 { address: record.address4(), port: target.method.server_port };
+            let vip = Socket { address: ip.dst, port: transport.dst_port() };
+            let new = Socket { address: V::address_of(record), port: target.method.server_port };
             if transport.opens {
                 let ports = u32::from(transport.src_port()) | u32::from(new.port) << 16;
-                world.forget_direct4(&Direct4::from_raw(ip.src, new.address, ports));
+                V::forget_direct(world, ip.src, new.address, ports);
             }
-            rewrite::translate4(frame, ip, End::Destination, vip, new)?;
+            rewrite::translate::<V, F>(frame, ip, End::Destination, vip, new)?;
         }
     }
     rewrite::link(frame, path.dst, path.src)?;

@@ -3,10 +3,10 @@
 //! In the XDP program these are maps and kernel helpers; in tests they are vectors.
 
 use crate::{
-    layout::{Direct4, Endpoint4, ServerRecord, ServiceRecord, VipRecord},
+    layout::{Direct4, Direct6, Endpoint4, Endpoint6, ServerRecord, ServiceRecord, VipRecord},
     slot::SlotWord,
     verdict::Reason,
-    wire::Mac,
+    wire::{Mac, Raw6},
 };
 
 /// Where the kernel would send a packet.
@@ -31,14 +31,14 @@ pub enum Route {
     TooLarge,
 }
 
-/// What [`Environment::route4`] is asked; addresses in frame order.
+/// What [`Environment::route4`] and [`Environment::route6`] are asked; addresses in frame order.
 #[derive(Clone, Copy, Debug)]
-pub struct RouteQuery4 {
+pub struct RouteQuery<A> {
     /// Source, as the packet leaves.
-    pub src: u32,
+    pub src: A,
     /// Destination.
-    pub dst: u32,
-    /// Type of service byte.
+    pub dst: A,
+    /// Type of service or traffic class.
     pub tos: u8,
     /// Protocol number.
     pub protocol: u8,
@@ -50,6 +50,8 @@ pub struct RouteQuery4 {
 pub trait Environment {
     /// Id of the service of a VIP, port and protocol.
     fn service_id4(&self, key: &Endpoint4) -> Option<u32>;
+    /// The same for IPv6.
+    fn service_id6(&self, key: &Endpoint6) -> Option<u32>;
     /// The record of a service.
     fn service(&self, id: u32) -> Option<&ServiceRecord>;
     /// A slot by its position in the slots map.
@@ -58,8 +60,12 @@ pub trait Environment {
     fn server(&self, id: u16) -> Option<&ServerRecord>;
     /// The record of a VIP; the address is in frame order.
     fn vip4(&self, address: u32) -> Option<&VipRecord>;
+    /// The same for IPv6.
+    fn vip6(&self, address: &Raw6) -> Option<&VipRecord>;
     /// Id of the `nat` service that a server's address, port and protocol belong to.
     fn nat_service_id4(&self, key: &Endpoint4) -> Option<u32>;
+    /// The same for IPv6.
+    fn nat_service_id6(&self, key: &Endpoint6) -> Option<u32>;
 
     /// Notes a connection that a client makes to a `nat` server's own address.
     fn remember_direct4(&self, key: &Direct4);
@@ -67,6 +73,12 @@ pub trait Environment {
     fn forget_direct4(&self, key: &Direct4);
     /// Whether such a connection was noted.
     fn is_direct4(&self, key: &Direct4) -> bool;
+    /// [`Environment::remember_direct4`] for IPv6.
+    fn remember_direct6(&self, key: &Direct6);
+    /// [`Environment::forget_direct4`] for IPv6.
+    fn forget_direct6(&self, key: &Direct6);
+    /// [`Environment::is_direct4`] for IPv6.
+    fn is_direct6(&self, key: &Direct6) -> bool;
 
     /// Adds one packet of `bytes` bytes to the counter of a service and a server.
     fn count_steered(&self, service: u32, ordinal: u16, bytes: usize);
@@ -74,7 +86,9 @@ pub trait Environment {
     fn count_reason(&self, service: u32, reason: Reason);
 
     /// Asks the kernel's routing table.
-    fn route4(&self, query: &RouteQuery4) -> Route;
+    fn route4(&self, query: &RouteQuery<u32>) -> Route;
+    /// The same for IPv6.
+    fn route6(&self, query: &RouteQuery<Raw6>) -> Route;
     /// Whether another echo request may be answered now.
     fn echo_allowed(&self) -> bool;
 }

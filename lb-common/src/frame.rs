@@ -12,6 +12,10 @@ pub trait Frame {
     /// The `N` bytes that begin `offset` bytes into the frame, or `None` when the frame is too short.
     fn window<const N: usize>(&mut self, offset: usize) -> Option<Window<'_, N>>;
 
+    /// Makes the frame end after `length` bytes: cut, or filled up with bytes that may be anything. `false`: it cannot
+    /// be done. Windows must be taken anew.
+    fn resize(&mut self, length: usize) -> bool;
+
     /// Whether the frame holds no byte at all.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -25,6 +29,48 @@ impl Frame for [u8] {
 
     fn window<const N: usize>(&mut self, offset: usize) -> Option<Window<'_, N>> {
         self.get_mut(offset..)?.first_chunk_mut::<N>().map(Window::new)
+    }
+
+    /// A slice is as long as it is.
+    fn resize(&mut self, length: usize) -> bool {
+        <[u8]>::len(self) == length
+    }
+}
+
+/// A frame at the beginning of a larger piece of memory, so that it can grow.
+#[derive(Debug)]
+pub struct Buffer<'a> {
+    room: &'a mut [u8],
+    length: usize,
+}
+
+impl<'a> Buffer<'a> {
+    /// The first `length` bytes of `room`, or all of it when that is less.
+    pub fn new(room: &'a mut [u8], length: usize) -> Self {
+        Self { length: length.min(room.len()), room }
+    }
+
+    /// The frame as it is now.
+    pub fn bytes(&self) -> &[u8] {
+        &self.room[..self.length]
+    }
+}
+
+impl Frame for Buffer<'_> {
+    fn len(&self) -> usize {
+        self.length
+    }
+
+    fn window<const N: usize>(&mut self, offset: usize) -> Option<Window<'_, N>> {
+        self.room[..self.length].window(offset)
+    }
+
+    fn resize(&mut self, length: usize) -> bool {
+        if length > self.room.len() {
+            return false;
+        }
+        self.length = length;
+        true
     }
 }
 

@@ -8,6 +8,8 @@
 //!
 //! The layout is frozen: nodes of different releases must agree on it. The golden test below is the contract.
 
+use crate::wire::Raw6;
+
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 const FINISH: u64 = 0xd6e8_feb8_6659_fd93;
 
@@ -40,6 +42,19 @@ pub const fn client4(key: Key, src: u32) -> u32 {
     finish(mix(key[0], src as u64), key)
 }
 
+/// Hash of an IPv6 flow in the direction client to VIP: addresses and ports in frame order.
+#[inline(always)]
+pub const fn flow6(key: Key, src: Raw6, dst: Raw6, ports: u32, protocol: u8) -> u32 {
+    let addresses = mix(mix(mix(mix(key[0], src[0]), src[1]), dst[0]), dst[1]);
+    finish(mix(addresses, ports as u64 | (protocol as u64) << 32), key)
+}
+
+/// Hash of an IPv6 client: its address alone, in frame order.
+#[inline(always)]
+pub const fn client6(key: Key, src: Raw6) -> u32 {
+    finish(mix(mix(key[0], src[0]), src[1]), key)
+}
+
 /// The slot of a hash in a table of `slots` slots: a multiplication and a shift instead of a division.
 #[inline(always)]
 pub const fn slot(hash: u32, slots: u32) -> u32 {
@@ -68,6 +83,14 @@ mod tests {
     }
 
     const GOLDEN: (u32, u32) = (2_599_944_733, 1_995_333_676);
+
+    #[test]
+    fn the_layout_is_frozen_for_ipv6() {
+        let (src, dst) = ([0x0000_b80d_0120_0000, 1], [2, 3]);
+        assert_eq!((flow6(KEY, src, dst, ports(40000, 443), 6), client6(KEY, src)), GOLDEN_6);
+    }
+
+    const GOLDEN_6: (u32, u32) = (2_602_811_634, 2_850_244_768);
 
     #[test]
     fn every_slot_of_every_size_is_reached_and_none_beyond() {
@@ -103,6 +126,19 @@ mod tests {
                 let src = (0x0a00_0000 + client).to_be();
                 let hash = if by_flow { flow4(KEY, src, 7, ports(50_000, 443), 6) } else { client4(KEY, src) };
                 counts[slot(hash, 251) as usize] += 1;
+            }
+            assert!(deviation(&counts).abs() < 5.0, "{}", deviation(&counts));
+        }
+    }
+
+    #[test]
+    fn ipv6_clients_that_differ_in_a_few_bits_spread_evenly() {
+        for half in [0, 1] {
+            let mut counts = vec![0; 251];
+            for client in 0..100_000u64 {
+                let mut src = [0x2001_0db8, 0x11];
+                src[half] ^= client.to_be();
+                counts[slot(flow6(KEY, src, [5, 6], ports(50_000, 443), 6), 251) as usize] += 1;
             }
             assert!(deviation(&counts).abs() < 5.0, "{}", deviation(&counts));
         }

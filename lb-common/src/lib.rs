@@ -19,6 +19,7 @@ pub mod answer;
 pub mod checksum;
 pub mod engine;
 pub mod environment;
+pub mod family;
 pub mod frame;
 pub mod hash;
 pub mod layout;

@@ -1,29 +1,20 @@
 //! What changes in a frame on its way to a server or back to a client.
 
 use crate::{
-    checksum::Difference,
+    family::{End, Family},
     frame::Frame,
-    parse::Header4,
+    parse::Header,
     verdict::Reason,
-    wire::{self, Ethernet, Ipv4, Mac},
+    wire::{self, Ethernet, Mac},
 };
 
 /// Address and port, both in frame order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Socket4 {
-    /// IPv4 address.
-    pub address: u32,
+pub struct Socket<A> {
+    /// Address.
+    pub address: A,
     /// Port.
     pub port: u16,
-}
-
-/// Which end of a packet is rewritten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Source address and port.
-    Source,
-    /// Destination address and port.
-    Destination,
 }
 
 /// Sends the frame to `dst` from `src`.
@@ -34,28 +25,18 @@ pub fn link<F: Frame + ?Sized>(frame: &mut F, dst: Mac, src: Mac) -> Result<(), 
     Ok(())
 }
 
-/// Rewrites one end of a TCP or UDP packet from `old` to `new` and takes one from its TTL, which must be above 1.
+/// Rewrites one end of a TCP or UDP packet from `old` to `new` and takes one from its TTL, which must be above 0.
 ///
-/// Both checksums follow by difference: the transport's covers the address through the pseudo-header.
+/// Checksums follow by difference: the transport's covers the address through the pseudo-header.
 #[inline(always)]
-pub fn translate4<F: Frame + ?Sized>(
+pub fn translate<V: Family, F: Frame + ?Sized>(
     frame: &mut F,
-    ip: &Header4,
+    ip: &Header<V::Address>,
     end: End,
-    old: Socket4,
-    new: Socket4,
+    old: Socket<V::Address>,
+    new: Socket<V::Address>,
 ) -> Result<(), Reason> {
-    let addresses = Difference::new().double_word(old.address, new.address);
-
-    let mut header = Ipv4(frame.window(ip.start).ok_or(Reason::Truncated)?);
-    let ttl_word = header.ttl_word();
-    header.set_ttl(ip.ttl - 1);
-    let checksum = addresses.word(ttl_word, header.ttl_word()).apply(header.checksum());
-    header.set_checksum(checksum);
-    match end {
-        End::Source => header.set_src(new.address),
-        End::Destination => header.set_dst(new.address),
-    }
+    let addresses = V::readdress(frame, ip.start, end, old.address, new.address, ip.ttl - 1)?;
 
     let both = addresses.word(old.port, new.port);
     let port_at = match end {

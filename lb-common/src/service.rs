@@ -3,9 +3,10 @@
 use crate::{
     engine::Node,
     environment::Environment,
+    family::Family,
     hash,
-    layout::{Endpoint4, HashKind, Method, NO_BLOCK},
-    parse::{Header4, Transport},
+    layout::{HashKind, Method, NO_BLOCK},
+    parse::{Header, Transport},
     slot,
     verdict::Reason,
 };
@@ -23,17 +24,17 @@ pub struct Target {
 
 /// The service of a packet; `None` when its destination is none.
 #[inline(always)]
-pub fn find4<E: Environment>(world: &E, ip: &Header4, transport: &Transport) -> Option<u32> {
-    world.service_id4(&Endpoint4::from_raw(ip.dst, transport.dst_port(), ip.protocol))
+pub fn find<V: Family, E: Environment>(world: &E, ip: &Header<V::Address>, transport: &Transport) -> Option<u32> {
+    V::service_id(world, ip.dst, transport.dst_port(), ip.protocol)
 }
 
 /// Slot and method of a packet for the service `id`.
 #[inline(always)]
-pub fn target4<E: Environment>(
+pub fn target<V: Family, E: Environment>(
     world: &E,
     node: &Node,
     id: u32,
-    ip: &Header4,
+    ip: &Header<V::Address>,
     transport: &Transport,
 ) -> Result<Target, Reason> {
     let record = world.service(id).ok_or(Reason::Defect)?;
@@ -42,8 +43,8 @@ pub fn target4<E: Environment>(
         return Err(Reason::NoServer);
     }
     let hash = match method.hash {
-        HashKind::Flow => hash::flow4(node.key, ip.src, ip.dst, transport.ports, ip.protocol),
-        HashKind::Client => hash::client4(node.key, ip.src),
+        HashKind::Flow => V::flow(node.key, ip.src, ip.dst, transport.ports, ip.protocol),
+        HashKind::Client => V::client(node.key, ip.src),
     };
     let position = slot::position(block, hash::slot(hash, node.slots), node.slots);
     Ok(Target { id, method, position })

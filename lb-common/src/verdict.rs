@@ -104,6 +104,10 @@ reasons! {
     Defect = "defect", Drop;
     /// A `nat` server's reply, rewritten, that is too large for the way back and may be fragmented: the kernel does that.
     ReplyFragmented = "reply-fragmented", Pass;
+    /// More IPv6 extension headers than are looked through.
+    Extensions = "extension-headers", Drop;
+    /// A neighbour solicitation for a VIP, answered.
+    NeighbourAnswered = "neighbour-answered", Send;
 }
 
 /// Counters reserved for each service; more than there are reasons, so that reasons can be added without a new layout.

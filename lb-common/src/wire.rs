@@ -8,6 +8,10 @@ use crate::frame::Window;
 pub const ETHERNET: usize = 14;
 /// Bytes of an IPv4 header without options.
 pub const IPV4: usize = 20;
+/// Bytes of an IPv6 header without extension headers.
+pub const IPV6: usize = 40;
+/// Bytes of a VLAN tag: priority and id, and the type of what follows.
+pub const VLAN: usize = 4;
 /// Bytes of an ARP packet for IPv4 over Ethernet.
 pub const ARP: usize = 28;
 /// Bytes of a UDP header.
@@ -22,6 +26,26 @@ pub const ETHERTYPE_IPV4: u16 = 0x0800;
 /// `EtherType` of ARP.
 pub const ETHERTYPE_ARP: u16 = 0x0806;
 
+/// `EtherType` of IPv6.
+pub const ETHERTYPE_IPV6: u16 = 0x86dd;
+/// `EtherType` of a customer VLAN tag (802.1Q).
+pub const ETHERTYPE_VLAN: u16 = 0x8100;
+/// `EtherType` of a service VLAN tag (802.1ad).
+pub const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8;
+
+/// Protocol number of `ICMPv6`.
+pub const PROTOCOL_ICMPV6: u8 = 58;
+/// Hop-by-hop options (RFC 8200, section 4.3).
+pub const EXTENSION_HOP_BY_HOP: u8 = 0;
+/// Routing header (RFC 8200, section 4.4).
+pub const EXTENSION_ROUTING: u8 = 43;
+/// Fragment header (RFC 8200, section 4.5).
+pub const EXTENSION_FRAGMENT: u8 = 44;
+/// Authentication header (RFC 4302).
+pub const EXTENSION_AUTHENTICATION: u8 = 51;
+/// Destination options (RFC 8200, section 4.6).
+pub const EXTENSION_DESTINATION: u8 = 60;
+
 /// Protocol number of ICMP.
 pub const PROTOCOL_ICMP: u8 = 1;
 /// Protocol number of TCP.
@@ -33,6 +57,18 @@ pub const PROTOCOL_UDP: u8 = 17;
 pub const ICMP_ECHO_REPLY: u8 = 0;
 /// ICMP type of an echo request.
 pub const ICMP_ECHO_REQUEST: u8 = 8;
+
+/// `ICMPv6` type of an echo request.
+pub const ICMPV6_ECHO_REQUEST: u8 = 128;
+/// `ICMPv6` type of an echo reply.
+pub const ICMPV6_ECHO_REPLY: u8 = 129;
+/// `ICMPv6` type of a neighbour solicitation.
+pub const NEIGHBOUR_SOLICITATION: u8 = 135;
+/// `ICMPv6` type of a neighbour advertisement.
+pub const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+
+/// An IPv6 address in frame order, as two 64-bit halves.
+pub type Raw6 = [u64; 2];
 
 const MAC_MASK: u64 = 0xffff_ffff_ffff;
 
@@ -244,6 +280,86 @@ impl Ipv4<'_> {
     #[inline(always)]
     pub fn set_dst(&mut self, address: u32) {
         self.0.set_raw32(16, address);
+    }
+}
+
+/// An IPv6 header without its extension headers.
+pub struct Ipv6<'a>(pub Window<'a, IPV6>);
+
+impl Ipv6<'_> {
+    /// The version; 6.
+    #[inline(always)]
+    pub fn version(&self) -> u8 {
+        self.0.byte(0) >> 4
+    }
+
+    /// Traffic class.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "eight bits in the middle")]
+    pub fn traffic_class(&self) -> u8 {
+        (self.0.be16(0) >> 4) as u8
+    }
+
+    /// Length of everything after this header.
+    #[inline(always)]
+    pub fn payload_length(&self) -> u16 {
+        self.0.be16(4)
+    }
+
+    /// What follows this header.
+    #[inline(always)]
+    pub fn next_header(&self) -> u8 {
+        self.0.byte(6)
+    }
+
+    /// Hop limit.
+    #[inline(always)]
+    pub fn hop_limit(&self) -> u8 {
+        self.0.byte(7)
+    }
+
+    /// Source address, in frame order.
+    #[inline(always)]
+    pub fn src(&self) -> Raw6 {
+        [self.0.raw64(8), self.0.raw64(16)]
+    }
+
+    /// Destination address, in frame order.
+    #[inline(always)]
+    pub fn dst(&self) -> Raw6 {
+        [self.0.raw64(24), self.0.raw64(32)]
+    }
+
+    /// Writes the length of everything after this header.
+    #[inline(always)]
+    pub fn set_payload_length(&mut self, length: u16) {
+        self.0.set_be16(4, length);
+    }
+
+    /// Writes what follows this header.
+    #[inline(always)]
+    pub fn set_next_header(&mut self, protocol: u8) {
+        self.0.set_byte(6, protocol);
+    }
+
+    /// Writes the hop limit.
+    #[inline(always)]
+    pub fn set_hop_limit(&mut self, hop_limit: u8) {
+        self.0.set_byte(7, hop_limit);
+    }
+
+    /// Writes the source address, in frame order.
+    #[inline(always)]
+    pub fn set_src(&mut self, address: Raw6) {
+        self.0.set_raw64(8, address[0]);
+        self.0.set_raw64(16, address[1]);
+    }
+
+    /// Writes the destination address, in frame order.
+    #[inline(always)]
+    pub fn set_dst(&mut self, address: Raw6) {
+        self.0.set_raw64(24, address[0]);
+        self.0.set_raw64(32, address[1]);
     }
 }
 

@@ -3,10 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail it")]
 
-use etherparse::{IpNumber, Ipv4Header, TcpHeader, UdpHeader};
+use etherparse::{IpNumber, Ipv4Header, Ipv6Header, TcpHeader, UdpHeader};
 use lb_common::{
+    family::{End, V4, V6},
     parse,
-    rewrite::{End, Socket4, translate4},
+    rewrite::{self, Socket},
     wire::ETHERNET,
 };
 use proptest::prelude::*;
@@ -58,8 +59,8 @@ impl Packet {
     }
 }
 
-fn socket((address, port): ([u8; 4], u16)) -> Socket4 {
-    Socket4 { address: u32::from_le_bytes(address), port: port.to_be() }
+fn socket((address, port): ([u8; 4], u16)) -> Socket<u32> {
+    Socket { address: u32::from_le_bytes(address), port: port.to_be() }
 }
 
 /// A unicast address, so that no packet is a martian.
@@ -87,10 +88,59 @@ fn direction() -> impl Strategy<Value = End> {
 
 fn translate(frame: &mut [u8], end: End, old: ([u8; 4], u16), new: ([u8; 4], u16)) {
     let header = parse::header4(frame, ETHERNET).unwrap().unwrap();
-    translate4(frame, &header, end, socket(old), socket(new)).unwrap();
+    rewrite::translate::<V4, [u8]>(frame, &header, end, socket(old), socket(new)).unwrap();
+}
+
+/// An IPv6 frame, its lengths and checksum computed in full.
+fn frame6(tcp: bool, hops: u8, [(src, src_port), (dst, dst_port)]: [([u8; 16], u16); 2], payload: &[u8]) -> Vec<u8> {
+    let mut ip = Ipv6Header { hop_limit: hops, source: src, destination: dst, ..Ipv6Header::default() };
+    ip.next_header = if tcp { IpNumber::TCP } else { IpNumber::UDP };
+    let transport = if tcp {
+        let mut header = TcpHeader::new(src_port, dst_port, 1, 2);
+        header.ack = true;
+        header.checksum = header.calc_checksum_ipv6(&ip, payload).unwrap();
+        header.to_bytes().to_vec()
+    } else {
+        UdpHeader::with_ipv6_checksum(src_port, dst_port, &ip, payload).unwrap().to_bytes().to_vec()
+    };
+    ip.payload_length = u16::try_from(transport.len() + payload.len()).unwrap();
+    [&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd][..], &ip.to_bytes(), &transport, payload].concat()
+}
+
+fn socket6((address, port): ([u8; 16], u16)) -> Socket<[u64; 2]> {
+    let half = |at: usize| u64::from_le_bytes(address[at..at + 8].try_into().unwrap());
+    Socket { address: [half(0), half(8)], port: port.to_be() }
+}
+
+/// A global unicast address (RFC 4291).
+fn end6() -> impl Strategy<Value = ([u8; 16], u16)> {
+    (any::<[u8; 16]>(), any::<u16>()).prop_map(|(mut address, port)| {
+        address[0] = 0x20 | address[0] & 0x1f;
+        (address, port)
+    })
 }
 
 proptest! {
+    #[test]
+    fn a_translated_ipv6_packet_is_the_one_that_would_have_been_built(
+        tcp: bool,
+        hops in 2..=255u8,
+        ends in [end6(), end6()],
+        payload in proptest::collection::vec(any::<u8>(), 0..200),
+        end in direction(),
+        new in end6(),
+    ) {
+        prop_assume!(ends[0].0 != ends[1].0);
+        let mut frame = frame6(tcp, hops, ends, &payload);
+        let header = parse::header6(&mut frame[..], ETHERNET).unwrap().unwrap();
+        let at = usize::from(end == End::Destination);
+        let (old, new_socket) = (socket6(ends[at]), socket6(new));
+        rewrite::translate::<V6, [u8]>(&mut frame, &header, end, old, new_socket).unwrap();
+        let mut ends = ends;
+        ends[at] = new;
+        prop_assert_eq!(frame, frame6(tcp, hops - 1, ends, &payload));
+    }
+
     #[test]
     fn a_translated_packet_is_the_one_that_would_have_been_built(packet in packet(), end in direction(), new in end()) {
         let mut frame = packet.bytes();

@@ -1,6 +1,6 @@
 //! The frame of an XDP context as the engine wants it.
 
-use aya_ebpf::programs::XdpContext;
+use aya_ebpf::{helpers::bpf_xdp_adjust_tail, programs::XdpContext};
 use lb_common::{Frame, frame::Window};
 
 /// The frame that the program was called for.
@@ -32,5 +32,12 @@ impl Frame for Packet<'_> {
         // SAFETY: the `N` bytes from `start` on lie within the packet, which this program may read and write; the
         // exclusive borrow of `self` keeps windows from overlapping.
         Some(Window::new(unsafe { &mut *bytes }))
+    }
+
+    #[inline(always)]
+    fn resize(&mut self, length: usize) -> bool {
+        let change = length as i64 - self.len() as i64;
+        // SAFETY: the context is valid; windows taken before are gone, since this borrows exclusively.
+        change == 0 || unsafe { bpf_xdp_adjust_tail(self.ctx.ctx, change as i32) } == 0
     }
 }

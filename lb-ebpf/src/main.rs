@@ -20,6 +20,7 @@ use crate::{frame::Packet, world::Kernel};
 
 /// Steers packets for VIPs, answers for them, and passes everything else.
 #[xdp]
+#[inline(always)]
 fn caslb(ctx: XdpContext) -> u32 {
     let mut packet = Packet::new(&ctx);
     let flow = if constants::log_decisions() { Flow::read(&mut packet) } else { None };

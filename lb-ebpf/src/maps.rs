@@ -6,8 +6,9 @@ use aya_ebpf::{
     maps::{Array, DevMapHash, HashMap, LruHashMap, PerCpuArray},
 };
 use lb_common::{
-    layout::{Counter, Direct4, Endpoint4, Label, ServerRecord, ServiceRecord, VipRecord},
+    layout::{Counter, Direct4, Direct6, Endpoint4, Endpoint6, Label, ServerRecord, ServiceRecord, VipRecord},
     slot::SlotPair,
+    wire::Raw6,
 };
 
 /// `BPF_F_MMAPABLE`: user space writes the map like memory.
@@ -16,6 +17,10 @@ const MMAPABLE: u32 = 1 << 10;
 /// VIP, port and protocol -> service id.
 #[map(name = "services4")]
 pub(crate) static SERVICES4: HashMap<Endpoint4, u32> = HashMap::with_max_entries(1, 0);
+
+/// The same for IPv6.
+#[map(name = "services6")]
+pub(crate) static SERVICES6: HashMap<Endpoint6, u32> = HashMap::with_max_entries(1, 0);
 
 /// Service id -> service.
 #[map(name = "services")]
@@ -33,6 +38,10 @@ pub(crate) static SERVERS: Array<ServerRecord> = Array::with_max_entries(1, MMAP
 #[map(name = "vips4")]
 pub(crate) static VIPS4: HashMap<u32, u32> = HashMap::with_max_entries(1, 0);
 
+/// The same for IPv6.
+#[map(name = "vips6")]
+pub(crate) static VIPS6: HashMap<Raw6, u32> = HashMap::with_max_entries(1, 0);
+
 /// VIP id -> VIP.
 #[map(name = "vips")]
 pub(crate) static VIPS: Array<VipRecord> = Array::with_max_entries(1, MMAPABLE);
@@ -41,9 +50,17 @@ pub(crate) static VIPS: Array<VipRecord> = Array::with_max_entries(1, MMAPABLE);
 #[map(name = "nat4")]
 pub(crate) static NAT4: HashMap<Endpoint4, u32> = HashMap::with_max_entries(1, 0);
 
+/// The same for IPv6.
+#[map(name = "nat6")]
+pub(crate) static NAT6: HashMap<Endpoint6, u32> = HashMap::with_max_entries(1, 0);
+
 /// Connections that clients made to a `nat` server's own address.
 #[map(name = "direct4")]
 pub(crate) static DIRECT4: LruHashMap<Direct4, u32> = LruHashMap::with_max_entries(1, 0);
+
+/// The same for IPv6.
+#[map(name = "direct6")]
+pub(crate) static DIRECT6: LruHashMap<Direct6, u32> = LruHashMap::with_max_entries(1, 0);
 
 /// Packets and bytes by service and server.
 #[map(name = "counters")]

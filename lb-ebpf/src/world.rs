@@ -10,17 +10,18 @@ use aya_ebpf::{
 };
 use lb_common::{
     Environment, Reason,
-    environment::{Route, RouteQuery4},
-    layout::{Direct4, Endpoint4, ServerRecord, ServiceRecord, VipRecord},
+    environment::{Route, RouteQuery},
+    layout::{Direct4, Direct6, Endpoint4, Endpoint6, ServerRecord, ServiceRecord, VipRecord},
     limit,
     slot::{SlotPair, SlotWord},
     verdict::REASONS_PER_SERVICE,
-    wire::Mac,
+    wire::{Mac, Raw6},
 };
 
 use crate::{constants, maps};
 
 const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
 
 // Results of `bpf_fib_lookup` (include/uapi/linux/bpf.h, BPF_FIB_LKUP_RET_*).
 const SUCCESS: i64 = 0;
@@ -38,6 +39,43 @@ impl<'a> Kernel<'a> {
     pub(crate) fn new(ctx: &'a XdpContext) -> Self {
         Self { ctx }
     }
+}
+
+impl Kernel<'_> {
+    #[inline(always)]
+    fn look_up(&self, params: &mut FibLookup) -> Route {
+        let length = size_of::<FibLookup>() as i32;
+        // SAFETY: context and parameters are valid, and the length is that of the parameters.
+        let result = unsafe { bpf_fib_lookup(self.ctx.as_ptr(), params, length, 0) };
+        match result as i64 {
+            SUCCESS => {
+                Route::Forward { ifindex: params.ifindex, dst: Mac::new(params.dmac), src: Mac::new(params.smac) }
+            }
+            NO_NEIGHBOUR => Route::NoNeighbour,
+            FORWARDING_OFF => Route::ForwardingOff,
+            TOO_LARGE => Route::TooLarge,
+            _ => Route::NotForwarded,
+        }
+    }
+}
+
+/// What both families ask alike.
+#[inline(always)]
+fn params<A>(family: u8, query: &RouteQuery<A>) -> FibLookup {
+    // SAFETY: all fields are numbers or arrays of them.
+    let mut params: FibLookup = unsafe { zeroed() };
+    params.family = family;
+    params.l4_protocol = query.protocol;
+    params.ifindex = constants::node().ifindex;
+    params.__bindgen_anon_1.tot_len = query.total_length;
+    params
+}
+
+/// An address as the kernel's structures have it.
+#[inline(always)]
+fn words(address: Raw6) -> [u32; 4] {
+    let [low, high] = address;
+    [low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32]
 }
 
 impl Environment for Kernel<'_> {
@@ -113,28 +151,57 @@ impl Environment for Kernel<'_> {
     }
 
     #[inline(always)]
-    fn route4(&self, query: &RouteQuery4) -> Route {
-        // SAFETY: all fields are numbers or arrays of them.
-        let mut params: FibLookup = unsafe { zeroed() };
-        params.family = AF_INET;
-        params.l4_protocol = query.protocol;
-        params.ifindex = constants::node().ifindex;
-        params.__bindgen_anon_1.tot_len = query.total_length;
+    fn service_id6(&self, key: &Endpoint6) -> Option<u32> {
+        // SAFETY: as in `service_id4`.
+        unsafe { maps::SERVICES6.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn vip6(&self, address: &Raw6) -> Option<&VipRecord> {
+        // SAFETY: as in `service_id4`.
+        let id = unsafe { maps::VIPS6.get(address) }.copied()?;
+        maps::VIPS.get(id)
+    }
+
+    #[inline(always)]
+    fn nat_service_id6(&self, key: &Endpoint6) -> Option<u32> {
+        // SAFETY: as in `service_id4`.
+        unsafe { maps::NAT6.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn remember_direct6(&self, key: &Direct6) {
+        // As in `remember_direct4`.
+        let _ = maps::DIRECT6.insert(key, 1u32, 0);
+    }
+
+    #[inline(always)]
+    fn forget_direct6(&self, key: &Direct6) {
+        // As in `forget_direct4`.
+        let _ = maps::DIRECT6.remove(key);
+    }
+
+    #[inline(always)]
+    fn is_direct6(&self, key: &Direct6) -> bool {
+        maps::DIRECT6.get_ptr(key).is_some()
+    }
+
+    #[inline(always)]
+    fn route4(&self, query: &RouteQuery<u32>) -> Route {
+        let mut params = params(AF_INET, query);
         params.__bindgen_anon_2.tos = query.tos;
         params.__bindgen_anon_3.ipv4_src = query.src;
         params.__bindgen_anon_4.ipv4_dst = query.dst;
-        let length = size_of::<FibLookup>() as i32;
-        // SAFETY: context and parameters are valid, and the length is that of the parameters.
-        let result = unsafe { bpf_fib_lookup(self.ctx.as_ptr(), &raw mut params, length, 0) };
-        match result as i64 {
-            SUCCESS => {
-                Route::Forward { ifindex: params.ifindex, dst: Mac::new(params.dmac), src: Mac::new(params.smac) }
-            }
-            NO_NEIGHBOUR => Route::NoNeighbour,
-            FORWARDING_OFF => Route::ForwardingOff,
-            TOO_LARGE => Route::TooLarge,
-            _ => Route::NotForwarded,
-        }
+        self.look_up(&mut params)
+    }
+
+    #[inline(always)]
+    fn route6(&self, query: &RouteQuery<Raw6>) -> Route {
+        let mut params = params(AF_INET6, query);
+        params.__bindgen_anon_2.flowinfo = (u32::from(query.tos) << 20).to_be();
+        params.__bindgen_anon_3.ipv6_src = words(query.src);
+        params.__bindgen_anon_4.ipv6_dst = words(query.dst);
+        self.look_up(&mut params)
     }
 
     #[inline(always)]

@@ -114,13 +114,21 @@ fn every_key_reaches_the_deployment() {
             name: "ams".to_owned(),
             namespaces: vec!["mail.contoso.com".to_owned(), "autodiscover.contoso.com".to_owned()],
             servers: vec![
-                Server { name: "EX01.contoso.com".to_owned(), address: [10, 1, 0, 11].into(), weight: 100 },
-                Server { name: "EX02.contoso.com".to_owned(), address: [10, 1, 0, 12].into(), weight: 200 },
+                Server {
+                    name: "EX01.contoso.com".to_owned(),
+                    address: std::net::Ipv4Addr::from([10, 1, 0, 11]).into(),
+                    weight: 100,
+                },
+                Server {
+                    name: "EX02.contoso.com".to_owned(),
+                    address: std::net::Ipv4Addr::from([10, 1, 0, 12]).into(),
+                    weight: 200,
+                },
             ],
             services: vec![
                 Service {
                     name: "intranet".to_owned(),
-                    vip: [10, 1, 0, 101].into(),
+                    vip: std::net::Ipv4Addr::from([10, 1, 0, 101]).into(),
                     port: 443,
                     protocol: Protocol::Tcp,
                     server_port: 8443,
@@ -136,7 +144,7 @@ fn every_key_reaches_the_deployment() {
                 },
                 Service {
                     name: "dns".to_owned(),
-                    vip: [10, 1, 0, 102].into(),
+                    vip: std::net::Ipv4Addr::from([10, 1, 0, 102]).into(),
                     port: 53,
                     protocol: Protocol::Udp,
                     server_port: 53,
@@ -170,7 +178,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(arrays[0].servers[0].weight, 100);
     let expected = Service {
         name: "web".to_owned(),
-        vip: [10, 0, 0, 9].into(),
+        vip: std::net::Ipv4Addr::from([10, 0, 0, 9]).into(),
         port: 80,
         protocol: Protocol::Tcp,
         server_port: 80,

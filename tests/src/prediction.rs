@@ -3,12 +3,13 @@
 //! The one part of the harness that knows how caslb works inside, because that is what it is about: the flow hash and the
 //! slot tables are a contract, and the servers that answered are what it is compared with.
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Context, Result, bail, ensure};
 use caslb::dataplane::{ServiceView, View};
 use lb_common::hash::{self, Key};
 use lb_common::layout::HashKind;
+use lb_common::wire::Raw6;
 
 use crate::client::Taken;
 
@@ -48,16 +49,22 @@ impl Prediction {
 
     /// The server that a flow of any protocol must reach.
     pub fn server(&self, client: SocketAddr, vip: SocketAddr, protocol: u8) -> Result<&str> {
-        let wanted = (v4(vip)?, vip.port(), protocol);
         let mut services = self.services.iter();
-        let found = services.find(|(service, _)| (service.vip, service.port, service.protocol) == wanted);
+        let at_vip = |service: &ServiceView| service.port == vip.port() && service.protocol == protocol;
+        let found = services.find(|(service, _)| at_vip(service) && service.vip.iter().any(|own| own == vip.ip()));
         let (service, table) = found.with_context(|| format!("no service at {vip}"))?;
         // Addresses and ports as they stand in the frame.
-        let (src, dst) = (u32::from_le_bytes(v4(client)?.octets()), u32::from_le_bytes(wanted.0.octets()));
         let ports = u32::from(client.port().to_be()) | u32::from(vip.port().to_be()) << 16;
-        let hash = match service.hash {
-            HashKind::Flow => hash::flow4(self.key, src, dst, ports, protocol),
-            HashKind::Client => hash::client4(self.key, src),
+        let hash = match (client.ip(), vip.ip(), service.hash) {
+            (IpAddr::V4(src), IpAddr::V4(dst), HashKind::Flow) => {
+                hash::flow4(self.key, raw4(src), raw4(dst), ports, protocol)
+            }
+            (IpAddr::V6(src), IpAddr::V6(dst), HashKind::Flow) => {
+                hash::flow6(self.key, raw6(src), raw6(dst), ports, protocol)
+            }
+            (IpAddr::V4(src), _, HashKind::Client) => hash::client4(self.key, raw4(src)),
+            (IpAddr::V6(src), _, HashKind::Client) => hash::client6(self.key, raw6(src)),
+            _ => bail!("{client} and {vip} are of two families"),
         };
         let slot = hash::slot(hash, u32::try_from(table.len())?);
         let id = table.get(slot as usize).with_context(|| format!("{vip} has no table"))?;
@@ -67,7 +74,8 @@ impl Prediction {
     /// Slots of each server in the table of the service at `vip`.
     pub fn slots(&self, vip: SocketAddr) -> Result<BTreeMap<&str, usize>> {
         let mut services = self.services.iter();
-        let found = services.find(|(service, _)| IpAddr::V4(service.vip) == vip.ip() && service.port == vip.port());
+        let found =
+            services.find(|(service, _)| service.vip.iter().any(|own| own == vip.ip()) && service.port == vip.port());
         let (_, table) = found.with_context(|| format!("no service at {vip}"))?;
         let mut slots = BTreeMap::new();
         for id in table {
@@ -90,9 +98,12 @@ impl Prediction {
     }
 }
 
-fn v4(address: SocketAddr) -> Result<Ipv4Addr> {
-    match address.ip() {
-        IpAddr::V4(v4) => Ok(v4),
-        IpAddr::V6(v6) => bail!("{v6}: tables are for IPv4"),
-    }
+fn raw4(address: Ipv4Addr) -> u32 {
+    u32::from_le_bytes(address.octets())
+}
+
+fn raw6(address: Ipv6Addr) -> Raw6 {
+    let both = u128::from_le_bytes(address.octets());
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+    [both as u64, (both >> 64) as u64]
 }

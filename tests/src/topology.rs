@@ -2,7 +2,7 @@
 //!
 //! Which hosts a test has is for [`layouts`](crate::layouts) or the test itself to say.
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -24,6 +24,13 @@ const LINK_UP: Duration = Duration::from_secs(10);
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
+    /// The link-local address with its prefix, made like the interface identifier of RFC 4291, appendix A.
+    fn link_local(self) -> Address {
+        let [a, b, c, d, e, f] = self.0.map(u16::from);
+        let ip = Ipv6Addr::new(0xfe80, 0, 0, 0, (a ^ 2) << 8 | b, c << 8 | 0xff, 0xfe00 | d, e << 8 | f).into();
+        Address { ip, prefix: 64 }
+    }
+
     /// All hosts of the segment.
     pub const BROADCAST: Self = Self([0xff; 6]);
 
@@ -197,6 +204,10 @@ impl Host {
         for address in &addresses {
             batch += &add_address(*address, &name);
         }
+        if has_ipv6 {
+            // Linux asks for neighbours from it when a packet has another source than the NIC's own addresses: the VIP.
+            batch += &add_address(mac.link_local(), &name);
+        }
         self.namespace.ip(&batch)?;
         wait_for_link(bridge, &port)?;
         self.nics.push(Nic { name, mac, addresses, port, segment: bridge.name().to_owned() });
@@ -215,9 +226,9 @@ impl Host {
         Ok(())
     }
 
-    /// Makes it a router: IPv4 packets for others are forwarded.
+    /// Makes it a router: packets for others are forwarded, in both families.
     pub fn forward(&self) -> Result<()> {
-        self.namespace.sysctls(&[("ipv4/ip_forward", "1")])
+        self.namespace.sysctls(&[("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")])
     }
 
     /// Answers ARP for an address only on the device that holds it, and asks with the address of the outgoing device: with

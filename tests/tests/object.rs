@@ -25,7 +25,7 @@ fn the_object_has_one_xdp_program_its_maps_and_btf() {
     assert_eq!(program.license.to_str().unwrap(), "Dual MIT/GPL");
     assert!(object.btf.is_some(), "no BTF");
 
-    let need = Need { slots: 251, services: 1, servers: 1, largest_array: 1, nat: 0 };
+    let need = Need { slots: 251, services: 1, servers: 1, largest_array: 1, vips: 1, nat: 0 };
     for map in Sizes::for_need(&need).maps() {
         assert!(object.maps.contains_key(map.name), "no map {}", map.name);
     }

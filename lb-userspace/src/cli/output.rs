@@ -1,6 +1,7 @@
 //! Printing: tables, numbers, times, JSON.
 
 use std::{
+    fmt::Display,
     io::{self, Write},
     time::{Duration, SystemTime},
 };
@@ -64,6 +65,23 @@ pub(super) fn bytes(count: u64) -> String {
     format!("{count} B")
 }
 
+/// One a line: two addresses side by side would make tables too wide.
+pub(super) fn lines(addresses: &[impl Display]) -> String {
+    let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    texts.join("\n")
+}
+
+/// `10.1.0.100:443/tcp` or `[2001:db8:1::100]:443/tcp`, one a line.
+pub(super) fn sockets(addresses: &[impl Display], port: u16, protocol: &str) -> String {
+    let socket = |address: &_| {
+        let text = format!("{address}");
+        let text = if text.contains(':') { format!("[{text}]") } else { text };
+        format!("{text}:{port}/{protocol}")
+    };
+    let texts: Vec<_> = addresses.iter().map(socket).collect();
+    texts.join("\n")
+}
+
 /// `33.4 %`: a part of a whole.
 pub(super) fn share(part: u32, whole: u32) -> String {
     if whole == 0 {
@@ -86,5 +104,10 @@ mod tests {
         assert_eq!(ago(100, at(192)), "1m 32s");
         assert_eq!(ago(100, at(100 + 86_400 * 2 + 3600)), "2d 1h");
         assert_eq!(ago(100, at(50)), "0s", "a clock that was set back");
+    }
+
+    #[test]
+    fn ipv6_addresses_stand_in_brackets_before_a_port() {
+        assert_eq!(sockets(&["10.1.0.100", "2001:db8::1"], 443, "tcp"), "10.1.0.100:443/tcp\n[2001:db8::1]:443/tcp");
     }
 }

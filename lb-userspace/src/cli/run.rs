@@ -15,7 +15,7 @@ use crate::{
     config::{self, Loaded},
     controller::{
         lock::NodeLock,
-        preflight::{self, Severity},
+        preflight::{self, Forwarding, Severity},
     },
     dataplane::{DataPlane, object, pins},
     host::links::{self, Link},
@@ -103,13 +103,15 @@ fn start_logging(bpf_log: BpfLog) {
     let _ = if under_systemd { log.without_time().try_init() } else { log.try_init() };
 }
 
-/// Whether IPv4 packets that come in by each NIC are forwarded. `/proc/sys/net` shows the namespace of this process.
-fn forwarding(links: &[Link]) -> Vec<(String, bool)> {
-    let setting = |link: &Link| {
-        let text = std::fs::read_to_string(format!("/proc/sys/net/ipv4/conf/{}/forwarding", link.name)).ok()?;
-        Some((link.name.clone(), text.trim() == "1"))
+/// Whether packets that come in by each NIC are forwarded. `/proc/sys/net` shows the namespace of this process.
+fn forwarding(links: &[Link]) -> Vec<Forwarding> {
+    let setting = |family: &str, link: &Link| {
+        let text = std::fs::read_to_string(format!("/proc/sys/net/{family}/conf/{}/forwarding", link.name)).ok()?;
+        Some(text.trim() == "1")
     };
-    links.iter().filter_map(setting).collect()
+    let of =
+        |link: &Link| Forwarding { interface: link.name.clone(), v4: setting("ipv4", link), v6: setting("ipv6", link) };
+    links.iter().map(of).collect()
 }
 
 fn demand_kernel() -> anyhow::Result<()> {

@@ -65,9 +65,12 @@ fn describe(status: &Status, before: Option<&Status>, now: SystemTime) -> String
 }
 
 fn describe_service(service: &ServiceStatus, before: Option<&ServiceStatus>, now: SystemTime) -> String {
-    let ServiceStatus { name, vip, port, protocol, mode, active, slots, .. } = service;
+    let ServiceStatus { name, vip, vips, port, protocol, mode, active, slots, .. } = service;
+    // Of a controller that knows one address only.
+    let vips = if vips.is_empty() { std::slice::from_ref(vip) } else { vips };
+    let sockets = output::sockets(vips, *port, protocol).replace('\n', ", ");
     let activity = if *active { "active" } else { "not active" };
-    let mut text = format!("  Service {name} · {vip}:{port}/{protocol} · {mode} · {activity}\n");
+    let mut text = format!("  Service {name} · {sockets} · {mode} · {activity}\n");
     let (packets, bytes) = if before.is_some() { ("PACKETS/S", "BYTES/S") } else { ("PACKETS", "BYTES") };
     let header = ["SERVER", "ADDRESS", "STATE", "SINCE", "WEIGHT", "SHARE", packets, bytes, "REASON"];
     let mut table = output::table(&header, &[4, 5, 6, 7]);
@@ -80,7 +83,7 @@ fn describe_service(service: &ServiceStatus, before: Option<&ServiceStatus>, now
         };
         table.add_row([
             format!("  {}", server.name),
-            server.address.clone(),
+            if server.addresses.is_empty() { server.address.clone() } else { output::lines(&server.addresses) },
             server.state.clone(),
             output::ago(server.since, now),
             server.weight.to_string(),

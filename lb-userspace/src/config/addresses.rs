@@ -4,44 +4,80 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use toml::Spanned;
 
-use super::diagnostic::{Findings, quoted};
+use super::{
+    deployment::Addresses,
+    diagnostic::{Findings, Span, quoted},
+};
 
-/// The one IPv4 address of `values`, the content of `key`; anything else is reported.
-pub(super) fn one_unicast(
-    values: &Spanned<Vec<Spanned<String>>>,
-    key: &str,
-    findings: &mut Findings,
-) -> Option<Spanned<Ipv4Addr>> {
-    match values.get_ref().as_slice() {
-        [] => {
-            findings.error(values.span(), format!("`{key}` is an empty list"), "write one IPv4 address");
-            None
+/// Addresses as the file gives them, each with its place: one, or one per family.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    span: Span,
+    addresses: Vec<Spanned<IpAddr>>,
+}
+
+impl Given {
+    /// The content of `key`: one unicast address or one per family; anything else is reported.
+    pub(super) fn read(values: &Spanned<Vec<Spanned<String>>>, key: &str, findings: &mut Findings) -> Option<Self> {
+        let listed = values.get_ref();
+        if listed.is_empty() {
+            let remedy = "write one address, or one IPv4 and one IPv6 address";
+            findings.error(values.span(), format!("`{key}` is an empty list"), remedy);
+            return None;
         }
-        [value] => unicast(value, key, findings),
-        several => {
-            let families = |wanted: fn(&IpAddr) -> bool| {
-                several.iter().filter_map(|value| value.get_ref().parse().ok()).any(|address| wanted(&address))
-            };
-            let (message, remedy) = if families(IpAddr::is_ipv4) && families(IpAddr::is_ipv6) {
-                (
-                    format!("`{key}` with addresses of both families is not supported by this version yet"),
-                    "keep the IPv4 address alone",
-                )
-            } else {
-                (
-                    format!("`{key}` has {} addresses", several.len()),
-                    "keep one; write an entry of its own for each more",
-                )
-            };
-            findings.error(values.span(), message, remedy);
-            None
+        let addresses: Option<Vec<_>> =
+            listed.iter().map(|value| unicast(value, key, findings)).collect::<Vec<_>>().into_iter().collect();
+        let addresses = addresses?;
+        for (family, is_family) in FAMILIES {
+            let count = addresses.iter().filter(|address| is_family(address.get_ref())).count();
+            if count > 1 {
+                findings.error(
+                    values.span(),
+                    format!("`{key}` has {count} {family} addresses"),
+                    "keep one of each family; write an entry of its own for each more",
+                );
+                return None;
+            }
         }
+        Some(Self { span: values.span(), addresses })
+    }
+
+    /// Where the file has them.
+    pub(super) fn span(&self) -> Span {
+        self.span.clone()
+    }
+
+    /// In the order of the file.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Spanned<IpAddr>> {
+        self.addresses.iter()
+    }
+
+    /// Whether one of them is of the family of `other`.
+    pub(super) fn has_family(&self, other: &Spanned<IpAddr>) -> bool {
+        self.iter().any(|address| address.get_ref().is_ipv4() == other.get_ref().is_ipv4())
+    }
+
+    /// Without their places.
+    pub(super) fn addresses(&self) -> Option<Addresses> {
+        let v4 = self.iter().find_map(|address| match address.get_ref() {
+            IpAddr::V4(v4) => Some(*v4),
+            IpAddr::V6(_) => None,
+        });
+        let v6 = self.iter().find_map(|address| match address.get_ref() {
+            IpAddr::V6(v6) => Some(*v6),
+            IpAddr::V4(_) => None,
+        });
+        Addresses::new(v4, v6)
     }
 }
 
-fn unicast(value: &Spanned<String>, key: &str, findings: &mut Findings) -> Option<Spanned<Ipv4Addr>> {
+type IsFamily = fn(&IpAddr) -> bool;
+
+const FAMILIES: [(&str, IsFamily); 2] = [("IPv4", IpAddr::is_ipv4), ("IPv6", IpAddr::is_ipv6)];
+
+fn unicast(value: &Spanned<String>, key: &str, findings: &mut Findings) -> Option<Spanned<IpAddr>> {
     let text = value.get_ref();
-    let (message, remedy) = match text.parse::<Ipv4Addr>() {
+    let (message, remedy) = match text.parse::<IpAddr>() {
         Ok(address) => match not_unicast(address) {
             None => return Some(Spanned::new(value.span(), address)),
             Some(what) => {
@@ -56,10 +92,6 @@ fn unicast(value: &Spanned<String>, key: &str, findings: &mut Findings) -> Optio
 
 fn not_an_address(text: &str, key: &str) -> (String, String) {
     let quote = quoted(text);
-    if text.parse::<Ipv6Addr>().is_ok() {
-        let message = format!("`{key}` is {quote}; IPv6 is not supported by this version yet");
-        return (message, "use an IPv4 address".to_owned());
-    }
     if let Ok(socket) = text.parse::<SocketAddr>() {
         let remedy = format!("write {key} = \"{}\"; a port is a key of the service", socket.ip());
         return (format!("`{key}` is {quote}, an address with a port"), remedy);
@@ -70,11 +102,24 @@ fn not_an_address(text: &str, key: &str) -> (String, String) {
         let remedy = format!("write {key} = \"{address}\"");
         return (format!("`{key}` is {quote}, an address with a prefix length"), remedy);
     }
-    (format!("`{key}` is {quote}, which is not an IPv4 address"), format!("write it like {key} = \"10.1.0.11\""))
+    let unbracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    if let Some(Ok(address)) = unbracketed.map(str::parse::<Ipv6Addr>) {
+        let remedy = format!("write {key} = \"{address}\"");
+        return (format!("`{key}` is {quote}, an address in brackets"), remedy);
+    }
+    let remedy = format!("write it like {key} = \"10.1.0.11\" or {key} = \"2001:db8:1::11\"");
+    (format!("`{key}` is {quote}, which is not an IP address"), remedy)
 }
 
 /// What an address that can't be one host's own, reached over a network, is instead (RFC 6890).
-fn not_unicast(address: Ipv4Addr) -> Option<&'static str> {
+fn not_unicast(address: IpAddr) -> Option<&'static str> {
+    match address {
+        IpAddr::V4(address) => not_unicast4(address),
+        IpAddr::V6(address) => not_unicast6(address),
+    }
+}
+
+fn not_unicast4(address: Ipv4Addr) -> Option<&'static str> {
     let [first, ..] = address.octets();
     Some(match first {
         0 => "an address of \"this network\" (0.0.0.0/8)",
@@ -87,18 +132,46 @@ fn not_unicast(address: Ipv4Addr) -> Option<&'static str> {
     })
 }
 
+fn not_unicast6(address: Ipv6Addr) -> Option<&'static str> {
+    if address.is_unspecified() {
+        Some("the unspecified address")
+    } else if address.is_loopback() {
+        Some("the loopback address")
+    } else if address.is_multicast() {
+        Some("a multicast address")
+    } else if address.is_unicast_link_local() {
+        Some("a link-local address")
+    } else if address.to_ipv4_mapped().is_some() {
+        Some("an IPv4 address written as IPv6 (::ffff:0:0/96)")
+    } else {
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn only_unicast_addresses_pass() {
-        for text in ["10.1.0.11", "192.0.2.1", "100.64.0.1", "223.255.255.254", "1.0.0.0"] {
+        for text in ["10.1.0.11", "192.0.2.1", "100.64.0.1", "223.255.255.254", "1.0.0.0", "2001:db8::1", "fd00::11"] {
             assert_eq!(not_unicast(text.parse().unwrap()), None, "{text}");
         }
-        for text in
-            ["0.0.0.0", "0.1.2.3", "127.0.0.1", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "169.254.1.1"]
-        {
+        for text in [
+            "0.0.0.0",
+            "0.1.2.3",
+            "127.0.0.1",
+            "224.0.0.1",
+            "239.1.1.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "169.254.1.1",
+            "::",
+            "::1",
+            "ff02::1",
+            "fe80::1",
+            "::ffff:10.1.0.11",
+        ] {
             assert!(not_unicast(text.parse().unwrap()).is_some(), "{text}");
         }
     }

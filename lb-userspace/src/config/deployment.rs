@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeSet,
     fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
 };
 
@@ -63,8 +63,8 @@ pub struct Array {
 pub struct Server {
     /// Unique in its array, compared without case; at most 253 bytes.
     pub name: String,
-    /// Its own address.
-    pub address: Ipv4Addr,
+    /// Its own address, one per family.
+    pub address: Addresses,
     /// Share of the slots relative to the other servers, 0 to 1000; 0 has no part in the tables.
     pub weight: u16,
 }
@@ -74,8 +74,8 @@ pub struct Server {
 pub struct Service {
     /// Unique in its array; at most 63 bytes.
     pub name: String,
-    /// The virtual address.
-    pub vip: Ipv4Addr,
+    /// The virtual address, one per family.
+    pub vip: Addresses,
     /// The port clients connect to.
     pub port: u16,
     /// TCP or UDP.
@@ -88,7 +88,7 @@ pub struct Service {
     pub hash: HashKind,
     /// What happens when no server is up.
     pub all_down: AllDown,
-    /// Whether ARP requests for the VIP are answered.
+    /// Whether ARP requests and neighbour solicitations for the VIP are answered.
     pub announce: bool,
     /// What happens to packets for the VIP on a port without a service. The same for all services of one VIP.
     pub unknown_port: UnknownPort,
@@ -128,7 +128,7 @@ pub enum HashKind {
 pub enum AllDown {
     /// Keep steering by the last table.
     KeepLast,
-    /// Neither answer ARP nor echo for the VIP, nor steer.
+    /// Answer neither ARP, neighbour solicitations nor echo requests for the VIP, and do not steer.
     Withdraw,
 }
 
@@ -195,10 +195,102 @@ pub enum Verify {
     Fingerprint([u8; 32]),
 }
 
-impl Service {
-    /// VIP and port, for messages.
-    pub fn socket(&self) -> SocketAddr {
-        SocketAddr::new(IpAddr::V4(self.vip), self.port)
+impl Server {
+    /// The addresses at which it must be fit for `service`: its own of the VIP's families, and where the VIP has a
+    /// family that it lacks, the one it has (`dsr` sends such packets to the same MAC address).
+    pub fn addresses_for(&self, service: &Service) -> Vec<IpAddr> {
+        let of_family = |vip: IpAddr| self.address.of_family(vip).unwrap_or(self.address.first());
+        let mut addresses: Vec<_> = service.vip.iter().map(of_family).collect();
+        addresses.dedup();
+        addresses
+    }
+}
+
+/// The addresses of one server or one VIP: one of either family, or one of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Addresses {
+    /// IPv4 only.
+    V4(Ipv4Addr),
+    /// IPv6 only.
+    V6(Ipv6Addr),
+    /// Both.
+    Both(Ipv4Addr, Ipv6Addr),
+}
+
+impl Addresses {
+    /// `None` without any.
+    pub fn new(v4: Option<Ipv4Addr>, v6: Option<Ipv6Addr>) -> Option<Self> {
+        match (v4, v6) {
+            (Some(v4), Some(v6)) => Some(Self::Both(v4, v6)),
+            (Some(v4), None) => Some(Self::V4(v4)),
+            (None, Some(v6)) => Some(Self::V6(v6)),
+            (None, None) => None,
+        }
+    }
+
+    /// The IPv4 address.
+    pub fn v4(self) -> Option<Ipv4Addr> {
+        match self {
+            Self::V4(v4) | Self::Both(v4, _) => Some(v4),
+            Self::V6(_) => None,
+        }
+    }
+
+    /// The IPv6 address.
+    pub fn v6(self) -> Option<Ipv6Addr> {
+        match self {
+            Self::V6(v6) | Self::Both(_, v6) => Some(v6),
+            Self::V4(_) => None,
+        }
+    }
+
+    /// The IPv4 address, else the IPv6 address: where one stands for all.
+    pub fn first(self) -> IpAddr {
+        match self {
+            Self::V4(v4) | Self::Both(v4, _) => IpAddr::V4(v4),
+            Self::V6(v6) => IpAddr::V6(v6),
+        }
+    }
+
+    /// The address of the family that `other` has.
+    pub fn of_family(self, other: IpAddr) -> Option<IpAddr> {
+        self.iter().find(|address| address.is_ipv4() == other.is_ipv4())
+    }
+
+    /// IPv4 first.
+    pub fn iter(self) -> impl Iterator<Item = IpAddr> {
+        self.v4().map(IpAddr::V4).into_iter().chain(self.v6().map(IpAddr::V6))
+    }
+}
+
+impl From<Ipv4Addr> for Addresses {
+    fn from(address: Ipv4Addr) -> Self {
+        Self::V4(address)
+    }
+}
+
+impl From<Ipv6Addr> for Addresses {
+    fn from(address: Ipv6Addr) -> Self {
+        Self::V6(address)
+    }
+}
+
+impl From<IpAddr> for Addresses {
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(v4) => Self::V4(v4),
+            IpAddr::V6(v6) => Self::V6(v6),
+        }
+    }
+}
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V4(v4) => v4.fmt(f),
+            Self::V6(v6) => v6.fmt(f),
+            Self::Both(v4, v6) => write!(f, "{v4}, {v6}"),
+        }
     }
 }
 

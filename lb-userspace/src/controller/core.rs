@@ -5,20 +5,20 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use super::{
-    ids::{Endpoint, Ids, endpoint},
+    ids::{Endpoint, Ids, endpoint, endpoints, endpoints_of},
     maglev::{self, Member},
-    service::{KnownPath, ServiceState, StateChange},
+    service::{ServiceState, StateChange},
     target::{NicTarget, NodeTarget, ServerTarget, ServiceTarget, Target, VipTarget},
 };
 use crate::{
-    config::deployment::{Array, Deployment, Node, Server, Service, UnknownPort},
-    dataplane::Adopted,
+    config::deployment::{Array, Check, Deployment, Node, Server, Service, UnknownPort},
+    dataplane::{Adopted, AdoptedService},
     health::{
         Outcome,
         scheduler::{CheckId, ScheduledCheck},
@@ -72,7 +72,7 @@ pub enum Effect {
     /// Bring the data plane to this.
     Apply(Box<Target>),
     /// Tell the network that these VIPs are here.
-    Announce(Vec<Ipv4Addr>),
+    Announce(Vec<IpAddr>),
 }
 
 /// How long the first tables wait for the first verdict of every server, at the least and at the most. Between the two,
@@ -91,6 +91,7 @@ pub struct Core {
     paths: BTreeMap<IpAddr, Result<Path, PathProblem>>,
     /// The last way that worked: better than none while a neighbour does not answer and there is nobody else.
     last_paths: BTreeMap<IpAddr, Path>,
+    /// By the first endpoint of each.
     pub(super) services: BTreeMap<Endpoint, ServiceState>,
     pub(super) target: Option<Target>,
     /// The NICs that could carry traffic when the last target was made.
@@ -110,7 +111,12 @@ impl Core {
         let mut services = BTreeMap::new();
         for (array, service) in pairs(&deployment) {
             let endpoint = endpoint(service);
-            let found = adopted.services.iter().find(|found| (found.vip, found.port, found.protocol) == endpoint);
+            let has = |of: Endpoint| {
+                move |found: &&AdoptedService| {
+                    endpoints_of(found.vip, found.port, found.protocol).any(|found| found == of)
+                }
+            };
+            let found = endpoints(service).find_map(|of| adopted.services.iter().find(has(of)));
             let table = found.and_then(|found| found.table.as_deref()).unwrap_or_default();
             let used: BTreeSet<_> = table.iter().collect();
             let servers = used.iter().filter_map(|id| Some((**id, names.get(id)?)));
@@ -197,18 +203,26 @@ impl Core {
         &self.deployment
     }
 
-    /// Services and servers as the configuration has them, with what is known of them. A service is the one that had its
-    /// VIP, port and protocol, whatever its name was; if none had, the one that had its name and moved here.
+    /// Services and servers as the configuration has them, with what is known of them. A service is the one that had an
+    /// address of its VIP with its port and protocol, whatever its name was; if none had, the one that had its name and
+    /// moved here.
     fn configure(&mut self, before: Option<&Deployment>, now: Moment) {
         let mut known = std::mem::take(&mut self.services);
-        let taken: BTreeSet<_> = pairs(&self.deployment).map(|(_, service)| endpoint(service)).collect();
+        let taken: BTreeSet<_> = pairs(&self.deployment).flat_map(|(_, service)| endpoints(service)).collect();
+        // Where the state of each endpoint is kept.
+        let old = before.into_iter().flat_map(pairs);
+        let mut kept_at: BTreeMap<_, _> =
+            old.flat_map(|(_, old)| endpoints(old).map(|of| (of, endpoint(old)))).collect();
+        kept_at.extend(known.keys().map(|&of| (of, of)));
         for (array, service) in pairs(&self.deployment) {
             let moved_from = || {
-                let namesake = pairs(before?).find(|(of, old)| of.name == array.name && old.name == service.name);
-                namesake.map(|(_, old)| endpoint(old)).filter(|endpoint| !taken.contains(endpoint))
+                let namesake = pairs(before?).find(|(of, old)| of.name == array.name && old.name == service.name)?.1;
+                let stays = endpoints(namesake).any(|endpoint| taken.contains(&endpoint));
+                (!stays).then(|| endpoint(namesake))
             };
             let endpoint = endpoint(service);
-            let state = known.remove(&endpoint).or_else(|| known.remove(&moved_from()?));
+            let stayed = endpoints(service).find_map(|of| known.remove(kept_at.get(&of)?));
+            let state = stayed.or_else(|| known.remove(&moved_from()?));
             let mut state = state.unwrap_or_default();
             state.configure(array, service, now.wall);
             self.services.insert(endpoint, state);
@@ -220,7 +234,7 @@ impl Core {
 
     fn addresses(&self) -> Vec<IpAddr> {
         let servers = self.deployment.arrays.iter().flat_map(|array| &array.servers);
-        let addresses: BTreeSet<_> = servers.map(|server| IpAddr::V4(server.address)).collect();
+        let addresses: BTreeSet<_> = servers.flat_map(|server| server.address.iter()).collect();
         addresses.into_iter().collect()
     }
 
@@ -229,17 +243,19 @@ impl Core {
         let mut checks = Vec::new();
         for (array, service) in pairs(&self.deployment) {
             for server in &array.servers {
-                for (index, check) in service.checks.iter().enumerate() {
-                    checks.push(ScheduledCheck {
+                for address in server.addresses_for(service) {
+                    let scheduled = |(index, check): (usize, &Check)| ScheduledCheck {
                         id: CheckId {
                             array: array.name.as_str().into(),
                             service: service.name.as_str().into(),
                             server: server.name.as_str().into(),
+                            address,
                             index,
                         },
-                        server: SocketAddr::new(IpAddr::V4(server.address), check.port),
+                        server: SocketAddr::new(address, check.port),
                         check: check.clone(),
-                    });
+                    };
+                    checks.extend(service.checks.iter().enumerate().map(scheduled));
                 }
             }
         }
@@ -254,8 +270,8 @@ impl Core {
         let (array, service) = pairs(deployment).find(named)?;
         let server = array.servers.iter().find(|server| *server.name == *id.server)?;
         let state = services.get_mut(&endpoint(service))?;
-        state.hear(server, id.index, outcome);
-        state.conclude(array, service, server, known(paths, server), now.wall)
+        state.hear(server, id.address, id.index, outcome);
+        state.conclude(array, service, server, |address| paths.get(&address), now.wall)
     }
 
     fn conclude(&mut self, now: Moment) -> Vec<StateChange> {
@@ -263,7 +279,7 @@ impl Core {
         let mut changes = Vec::new();
         for (array, service) in pairs(deployment) {
             if let Some(state) = services.get_mut(&endpoint(service)) {
-                let conclude = |server| state.conclude(array, service, server, known(paths, server), now.wall);
+                let conclude = |server| state.conclude(array, service, server, |address| paths.get(&address), now.wall);
                 changes.extend(array.servers.iter().filter_map(conclude));
             }
         }
@@ -277,7 +293,7 @@ impl Core {
         };
         let all_known = pairs(&self.deployment).all(|(array, service)| {
             let state = self.services.get(&endpoint(service));
-            state.is_some_and(|state| state.is_known(array, |server| known(&self.paths, server)))
+            state.is_some_and(|state| state.is_known(array, service, |address| self.paths.get(&address)))
         });
         if self.links.is_none() || (!all_known && now.elapsed < until) {
             return false;
@@ -288,7 +304,7 @@ impl Core {
 
     fn retarget(&mut self) -> Vec<Effect> {
         let target = self.make_target();
-        let announced = |target: &Target| -> BTreeSet<Ipv4Addr> {
+        let announced = |target: &Target| -> BTreeSet<IpAddr> {
             target.vips.iter().filter(|vip| vip.announced).map(|vip| vip.address).collect()
         };
         // Neighbours must hear of a VIP that becomes active, and of all of them when there is another NIC to reach them
@@ -315,7 +331,7 @@ impl Core {
         let mut tables = Tables::new();
         let Node { slots, hash_seed, .. } = &self.deployment.node;
         let mut services: Vec<ServiceTarget> = Vec::new();
-        let mut vips: BTreeMap<Ipv4Addr, VipTarget> = BTreeMap::new();
+        let mut vips: BTreeMap<IpAddr, VipTarget> = BTreeMap::new();
         for (array, service) in pairs(&self.deployment) {
             let state = self.services.get_mut(&endpoint(service));
             let members = state.map(|state| state.choose(array, service, &self.ids)).unwrap_or_default();
@@ -325,12 +341,14 @@ impl Core {
                 let there = before.get(&made_from).cloned();
                 tables.entry(made_from).or_insert_with(|| there.unwrap_or_else(make)).clone()
             });
-            let vip = vips.entry(service.vip).or_insert(VipTarget {
-                address: service.vip,
-                announced: false,
-                pass_unknown: service.unknown_port == UnknownPort::Pass,
-            });
-            vip.announced |= service.announce && table.is_some();
+            for address in service.vip.iter() {
+                let vip = vips.entry(address).or_insert(VipTarget {
+                    address,
+                    announced: false,
+                    pass_unknown: service.unknown_port == UnknownPort::Pass,
+                });
+                vip.announced |= service.announce && table.is_some();
+            }
             services.push(ServiceTarget {
                 id: self.ids.service(service),
                 array: array.name.clone(),
@@ -376,14 +394,19 @@ impl Core {
         let indexes: BTreeSet<_> = self.links.iter().flatten().map(|(_, link)| link.index).collect();
         let server = |array: &Array, server: &Server| {
             let id = self.ids.server(&array.name, &server.name)?;
-            let last = self.last_paths.get(&IpAddr::V4(server.address));
+            let way = |address: Option<IpAddr>| {
+                // To a server that lacks the family, packets go the way of the other.
+                let last = self.last_paths.get(&address.unwrap_or(server.address.first()));
+                last.filter(|path| indexes.contains(&path.ifindex)).cloned()
+            };
             Some(ServerTarget {
                 id: id.id,
                 ordinal: id.ordinal,
                 array: array.name.clone(),
                 name: server.name.clone(),
                 address: server.address,
-                path: last.filter(|path| indexes.contains(&path.ifindex)).cloned(),
+                path4: way(server.address.v4().map(IpAddr::V4)),
+                path6: way(server.address.v6().map(IpAddr::V6)),
             })
         };
         let arrays = self.deployment.arrays.iter();
@@ -400,8 +423,4 @@ fn pairs(deployment: &Deployment) -> impl Iterator<Item = (&Array, &Service)> {
 
 fn nic(link: &Link) -> Option<NicTarget> {
     Some(NicTarget { name: link.name.clone(), ifindex: link.index, mac: link.mac? })
-}
-
-fn known<'a>(paths: &'a BTreeMap<IpAddr, Result<Path, PathProblem>>, server: &Server) -> KnownPath<'a> {
-    paths.get(&IpAddr::V4(server.address))
 }

@@ -3,7 +3,8 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use crate::config::deployment::{
-    AllDown, Array, Check, CheckKind, Deployment, HashKind, Mode, Node, Protocol, Server, Service, UnknownPort, XdpMode,
+    Addresses, AllDown, Array, Check, CheckKind, Deployment, HashKind, Mode, Node, Protocol, Server, Service,
+    UnknownPort, XdpMode,
 };
 
 /// One array `ams` with these servers at 10.1.0.11 and up, and one service `https` on 10.1.0.100:443, checked by `tcp`.
@@ -27,10 +28,10 @@ pub(super) fn deployment(servers: &[&str]) -> Deployment {
 }
 
 /// A service checked by `tcp`.
-pub(super) fn service(name: &str, vip: Ipv4Addr, port: u16) -> Service {
+pub(super) fn service(name: &str, vip: impl Into<Addresses>, port: u16) -> Service {
     Service {
         name: name.to_owned(),
-        vip,
+        vip: vip.into(),
         port,
         protocol: Protocol::Tcp,
         server_port: port,
@@ -52,5 +53,5 @@ pub(super) fn service(name: &str, vip: Ipv4Addr, port: u16) -> Service {
 
 /// A server.
 pub(super) fn server(name: &str, address: [u8; 4]) -> Server {
-    Server { name: name.to_owned(), address: Ipv4Addr::from(address), weight: 100 }
+    Server { name: name.to_owned(), address: Ipv4Addr::from(address).into(), weight: 100 }
 }

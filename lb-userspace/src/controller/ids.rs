@@ -1,23 +1,23 @@
 //! Ids of services and servers in the data plane.
 //!
-//! A service keeps its id as long as its VIP, port and protocol exist, a server as long as its name exists in its array,
-//! across reloads and restarts. The id of one that is gone is not given to another while it may still be in use: ids are
+//! A service keeps its id as long as one address of its VIP stays with its port and protocol, a server as long as its name
+//! exists in its array, across reloads and restarts. The id of one that is gone is not given to another while it may still be in use: ids are
 //! handed out in a circle, and never one that the data plane was last told to hold.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::IpAddr,
 };
 
 use lb_common::layout::MAX_SERVER_ID;
 
 use crate::{
-    config::deployment::{Deployment, Service},
+    config::deployment::{Addresses, Deployment, Service},
     dataplane::Adopted,
 };
 
-/// VIP, port and protocol number.
-pub type Endpoint = (Ipv4Addr, u16, u8);
+/// One address of a VIP, port and protocol number.
+pub type Endpoint = (IpAddr, u16, u8);
 
 /// Array and server name, in lower case.
 type ServerKey = (String, String);
@@ -43,6 +43,7 @@ pub struct Ids {
 
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Given {
+    /// A service of two families is there twice.
     services: BTreeMap<Endpoint, u32>,
     servers: BTreeMap<ServerKey, ServerId>,
 }
@@ -50,9 +51,19 @@ struct Given {
 /// Service ids wrap around here; the maps are far smaller, but grow with the highest id.
 const SERVICE_IDS: u32 = 1 << 16;
 
-/// The endpoint of a service.
+/// The endpoints of a service, one per address of its VIP.
+pub fn endpoints(service: &Service) -> impl Iterator<Item = Endpoint> {
+    endpoints_of(service.vip, service.port, service.protocol.number())
+}
+
+/// The first endpoint of a service, which tells it from all others of a deployment.
 pub fn endpoint(service: &Service) -> Endpoint {
-    (service.vip, service.port, service.protocol.number())
+    (service.vip.first(), service.port, service.protocol.number())
+}
+
+/// The endpoints of a VIP, port and protocol number.
+pub(super) fn endpoints_of(vip: Addresses, port: u16, protocol: u8) -> impl Iterator<Item = Endpoint> {
+    vip.iter().map(move |address| (address, port, protocol))
 }
 
 fn key(array: &str, server: &str) -> ServerKey {
@@ -65,7 +76,9 @@ impl Ids {
         let services: BTreeMap<_, _> = adopted
             .services
             .iter()
-            .map(|service| ((service.vip, service.port, service.protocol), service.id))
+            .flat_map(|service| {
+                endpoints_of(service.vip, service.port, service.protocol).map(|endpoint| (endpoint, service.id))
+            })
             .collect();
         let server = |server: &crate::dataplane::AdoptedServer| {
             (key(&server.array, &server.name), ServerId { id: server.id, ordinal: server.ordinal })
@@ -92,16 +105,19 @@ impl Ids {
         servers.extend(applied.servers.iter().map(|(key, &id)| (key.clone(), id)));
         let mut new_services = BTreeMap::new();
         let mut used: BTreeSet<_> = services.values().copied().collect();
+        let mut given = BTreeSet::new();
         for service in deployment.arrays.iter().flat_map(|array| &array.services) {
-            let endpoint = endpoint(service);
-            let id = services.get(&endpoint).copied().unwrap_or_else(|| {
+            // When the addresses of one service are now those of two, the first of them goes on as that service.
+            let mut before = endpoints(service).filter_map(|endpoint| services.get(&endpoint).copied());
+            let id = before.find(|id| !given.contains(id)).unwrap_or_else(|| {
                 // Lowest first: the maps are sized by the number of services.
                 let limit = u32::try_from(used.len()).unwrap_or(SERVICE_IDS) + 2;
                 *last_service = circle(*last_service, limit, |id| used.contains(&id));
                 *last_service
             });
             used.insert(id);
-            new_services.insert(endpoint, id);
+            given.insert(id);
+            new_services.extend(endpoints(service).map(|endpoint| (endpoint, id)));
         }
         let mut new_servers = BTreeMap::new();
         let mut used: BTreeSet<_> = servers.values().map(|server| u32::from(server.id)).collect();

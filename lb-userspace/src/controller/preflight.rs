@@ -4,12 +4,12 @@
 //! Decides from NICs and settings that were read before. A file by itself is the configuration's business, and whether
 //! a server can be reached the core's: that changes while the controller runs.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{fmt, net::IpAddr};
 
 use thiserror::Error;
 
 use crate::{
-    config::deployment::{Deployment, Mode},
+    config::deployment::{Deployment, Mode, Service},
     host::Link,
 };
 
@@ -65,7 +65,7 @@ pub enum Problem {
     )]
     OwnVip {
         /// The VIP.
-        vip: Ipv4Addr,
+        vip: IpAddr,
         /// `array/service`.
         service: String,
         /// Where the host has it.
@@ -76,15 +76,17 @@ pub enum Problem {
     /// A VIP is configured on this host beside its own addresses, as routing daemons and keepalived do it.
     #[error(
         "the VIP {vip} of service {service} is configured on {interface}, which caslb does not need; unless a routing \
-         daemon or keepalived wants it there, remove it with `ip address del {vip}/32 dev {interface}`"
+         daemon or keepalived wants it there, remove it with `ip address del {vip}/{prefix} dev {interface}`"
     )]
     ConfiguredVip {
         /// The VIP.
-        vip: Ipv4Addr,
+        vip: IpAddr,
         /// `array/service`.
         service: String,
         /// Where the host has it.
         interface: String,
+        /// Length of the address's prefix.
+        prefix: u8,
     },
     /// A server is this host.
     #[error(
@@ -93,7 +95,7 @@ pub enum Problem {
     )]
     OwnServer {
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// The server.
         server: String,
         /// Its array.
@@ -103,16 +105,47 @@ pub enum Problem {
     },
     /// Replies of `nat` servers cannot be routed on.
     #[error(
-        "interface {interface} does not forward IPv4, so replies to clients of service {service}, which uses nat, may be \
-         lost; switch it on with `sysctl -w {}=1`, and in /etc/sysctl.d to keep it",
-        forwarding_key(interface)
+        "interface {interface} does not forward {family}, so replies to clients of service {service}, which uses nat, may be \
+         lost; switch it on with {}",
+        forwarding_remedy(*family, interface)
     )]
     NoForwarding {
         /// The interface.
         interface: String,
         /// `array/service`, the first one that uses `nat`.
         service: String,
+        /// What is not forwarded.
+        family: Family,
     },
+}
+
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// Whether packets that come in by an interface are forwarded; `None` where the kernel does not say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forwarding {
+    /// The interface.
+    pub interface: String,
+    /// `/proc/sys/net/ipv4/conf/NAME/forwarding`.
+    pub v4: Option<bool>,
+    /// `/proc/sys/net/ipv6/conf/NAME/forwarding`.
+    pub v6: Option<bool>,
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
 }
 
 impl Problem {
@@ -136,9 +169,12 @@ pub fn preflight(deployment: &Deployment, links: &[Link]) -> Vec<Problem> {
     problems.extend(vips(deployment, links));
     for array in &deployment.arrays {
         for server in &array.servers {
-            if let Some((link, _)) = owner(links, server.address) {
+            for address in server.address.iter() {
+                let Some((link, _)) = owner(links, address) else {
+                    continue;
+                };
                 problems.push(Problem::OwnServer {
-                    address: server.address,
+                    address,
                     server: server.name.clone(),
                     array: array.name.clone(),
                     interface: link.name.clone(),
@@ -149,19 +185,33 @@ pub fn preflight(deployment: &Deployment, links: &[Link]) -> Vec<Problem> {
     problems
 }
 
-/// What does not suit the `nat` services of `deployment`. `forwarding` says, by interface, whether it forwards IPv4
-/// (`/proc/sys/net/ipv4/conf/NAME/forwarding`); about an interface that is not in it nothing is said.
-pub fn forwarding_warnings(deployment: &Deployment, forwarding: &[(String, bool)]) -> Vec<Problem> {
-    let mut services = deployment.arrays.iter().flat_map(|array| array.services.iter().map(move |of| (array, of)));
-    let Some((array, service)) = services.find(|(_, service)| service.mode == Mode::Nat) else {
-        return Vec::new();
-    };
-    let off = |interface: &&String| forwarding.iter().any(|(name, on)| name == *interface && !on);
-    let problem = |interface: &String| Problem::NoForwarding {
-        interface: interface.clone(),
-        service: format!("{}/{}", array.name, service.name),
-    };
-    deployment.node.interfaces.iter().filter(off).map(problem).collect()
+/// What does not suit the `nat` services of `deployment`, family by family. About an interface that is not in `forwarding`
+/// nothing is said.
+pub fn forwarding_warnings(deployment: &Deployment, forwarding: &[Forwarding]) -> Vec<Problem> {
+    let services = || deployment.arrays.iter().flat_map(|array| array.services.iter().map(move |of| (array, of)));
+    let mut problems = Vec::new();
+    for family in [Family::V4, Family::V6] {
+        let concerned = |service: &Service| match family {
+            Family::V4 => service.vip.v4().is_some(),
+            Family::V6 => service.vip.v6().is_some(),
+        };
+        let mut services = services().filter(|(_, service)| service.mode == Mode::Nat && concerned(service));
+        let Some((array, service)) = services.next() else {
+            continue;
+        };
+        let is_off = |of: &Forwarding| match family {
+            Family::V4 => of.v4 == Some(false),
+            Family::V6 => of.v6 == Some(false),
+        };
+        let off = |interface: &&String| forwarding.iter().any(|of| of.interface == **interface && is_off(of));
+        let problem = |interface: &String| Problem::NoForwarding {
+            interface: interface.clone(),
+            service: format!("{}/{}", array.name, service.name),
+            family,
+        };
+        problems.extend(deployment.node.interfaces.iter().filter(off).map(problem));
+    }
+    problems
 }
 
 fn interfaces(deployment: &Deployment, links: &[Link]) -> Vec<Problem> {
@@ -184,8 +234,8 @@ fn vips(deployment: &Deployment, links: &[Link]) -> Vec<Problem> {
     let mut seen = Vec::new();
     let mut problems = Vec::new();
     for array in &deployment.arrays {
-        for service in &array.services {
-            let vip = service.vip;
+        let vips = array.services.iter().flat_map(|service| service.vip.iter().map(move |vip| (service, vip)));
+        for (service, vip) in vips {
             if seen.contains(&vip) {
                 continue;
             }
@@ -194,8 +244,8 @@ fn vips(deployment: &Deployment, links: &[Link]) -> Vec<Problem> {
                 continue;
             };
             let (interface, service) = (link.name.clone(), format!("{}/{}", array.name, service.name));
-            problems.push(if is_extra(link, prefix) {
-                Problem::ConfiguredVip { vip, service, interface }
+            problems.push(if is_extra(link, vip, prefix) {
+                Problem::ConfiguredVip { vip, service, interface, prefix }
             } else {
                 Problem::OwnVip { vip, service, interface, prefix }
             });
@@ -205,17 +255,21 @@ fn vips(deployment: &Deployment, links: &[Link]) -> Vec<Problem> {
 }
 
 /// The NIC that has `address`, and the length of the prefix it has it with.
-fn owner(links: &[Link], address: Ipv4Addr) -> Option<(&Link, u8)> {
+fn owner(links: &[Link], address: IpAddr) -> Option<(&Link, u8)> {
     links.iter().find_map(|link| {
-        let own = link.addresses.iter().find(|(own, _)| *own == IpAddr::V4(address));
+        let own = link.addresses.iter().find(|(own, _)| *own == address);
         own.map(|&(_, prefix)| (link, prefix))
     })
 }
 
 /// Whether an address with this prefix stands beside the host's own: a single address on the loopback interface, or on
-/// a NIC that has another one with a network.
-fn is_extra(link: &Link, prefix: u8) -> bool {
-    prefix == 32 && (link.mac.is_none() || link.addresses.iter().any(|&(own, prefix)| own.is_ipv4() && prefix < 32))
+/// a NIC that has another one of its family with a network (every NIC has a link-local one).
+fn is_extra(link: &Link, address: IpAddr, prefix: u8) -> bool {
+    let whole = if address.is_ipv4() { 32 } else { 128 };
+    let is_link_local = |own: IpAddr| matches!(own, IpAddr::V6(own) if own.is_unicast_link_local());
+    let is_network =
+        |&(own, prefix): &(IpAddr, u8)| own.is_ipv4() == address.is_ipv4() && prefix < whole && !is_link_local(own);
+    prefix == whole && (link.mac.is_none() || link.addresses.iter().any(is_network))
 }
 
 fn instead(there: &[String]) -> String {
@@ -226,138 +280,19 @@ fn instead(there: &[String]) -> String {
     }
 }
 
-/// Dots separate the parts of a key, so those in a name are written as slashes (sysctl(8)).
-fn forwarding_key(interface: &str) -> String {
-    format!("net.ipv4.conf.{}.forwarding", interface.replace('.', "/"))
+/// Dots separate the parts of a key, so those in a name are written as slashes (sysctl(8)). The kernel forwards IPv6 only
+/// when that is on for all interfaces, and then takes no routes from router advertisements unless told to.
+fn forwarding_remedy(family: Family, interface: &str) -> String {
+    let keep = "and in /etc/sysctl.d to keep it";
+    match family {
+        Family::V4 => format!("`sysctl -w net.ipv4.conf.{}.forwarding=1`, {keep}", interface.replace('.', "/")),
+        Family::V6 => format!(
+            "`sysctl -w net.ipv6.conf.all.forwarding=1`, {keep}; where this host gets its route by router advertisements, \
+             set accept_ra=2 on that interface too"
+        ),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::controller::fixture;
-
-    fn link(name: &str, mac: bool, addresses: &[(&str, u8)]) -> Link {
-        Link {
-            index: 1,
-            name: name.to_owned(),
-            mac: mac.then_some([2, 0, 0, 0, 0, 1]),
-            mtu: 1500,
-            up: true,
-            running: true,
-            xdp: None,
-            addresses: addresses.iter().map(|(address, prefix)| (address.parse().unwrap(), *prefix)).collect(),
-        }
-    }
-
-    fn host() -> Vec<Link> {
-        vec![
-            link("lo", false, &[("127.0.0.1", 8), ("::1", 128)]),
-            link("eth0", true, &[("10.1.0.2", 24), ("2001:db8:1::2", 64)]),
-            link("eth1", true, &[]),
-        ]
-    }
-
-    fn deployment() -> Deployment {
-        fixture::deployment(&["EX01", "EX02"])
-    }
-
-    /// The problems as they are told, with `!` before errors.
-    fn told(problems: &[Problem]) -> Vec<String> {
-        let mark = |problem: &Problem| if problem.severity() == Severity::Error { "! " } else { "" };
-        problems.iter().map(|problem| format!("{}{problem}", mark(problem))).collect()
-    }
-
-    #[test]
-    fn a_host_that_suits_has_no_problems() {
-        assert_eq!(preflight(&deployment(), &host()), []);
-    }
-
-    #[test]
-    fn interfaces_must_exist_and_carry_ethernet() {
-        let mut deployment = deployment();
-        deployment.node.interfaces = vec!["eth0".to_owned(), "eth9".to_owned(), "lo".to_owned()];
-        assert_eq!(
-            told(&preflight(&deployment, &host())),
-            [
-                "! interface eth9 of `node.interfaces` does not exist on this host; use one of those it has: eth0, eth1",
-                "! interface lo of `node.interfaces` is no Ethernet interface and cannot carry a VIP; use one of those it \
-                 has: eth0, eth1",
-            ]
-        );
-        deployment.node.interfaces.truncate(1);
-        assert_eq!(
-            told(&preflight(&deployment, &host()[..1])),
-            [
-                "! interface eth0 of `node.interfaces` does not exist on this host; this host has no Ethernet interface; is \
-              this the right network namespace?"
-            ]
-        );
-    }
-
-    #[test]
-    fn an_interface_that_is_down_is_only_a_warning() {
-        let mut links = host();
-        links[1].running = false;
-        assert_eq!(
-            told(&preflight(&deployment(), &links)),
-            ["interface eth0 has no link and gets no traffic; check its cable and the port of the switch"]
-        );
-        links[1].up = false;
-        assert_eq!(
-            told(&preflight(&deployment(), &links)),
-            ["interface eth0 is switched off and gets no traffic; switch it on with `ip link set eth0 up`"]
-        );
-    }
-
-    #[test]
-    fn a_vip_must_not_be_the_hosts_own_address() {
-        let mut deployment = deployment();
-        let vip = Ipv4Addr::new(10, 1, 0, 2);
-        deployment.arrays[0].services = vec![fixture::service("https", vip, 443), fixture::service("imap", vip, 143)];
-        assert_eq!(
-            told(&preflight(&deployment, &host())),
-            [
-                "! the VIP 10.1.0.2 of service ams/https is this host's own address on eth0; give the service another VIP, \
-              or remove the address with `ip address del 10.1.0.2/24 dev eth0`: caslb answers for it by itself"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_vip_that_a_daemon_configured_beside_the_hosts_own_addresses_is_only_a_warning() {
-        for (index, severity) in [(0, Severity::Warning), (1, Severity::Warning), (2, Severity::Error)] {
-            let mut links = host();
-            links[index].addresses.push(("10.1.0.100".parse().unwrap(), 32));
-            let problems = preflight(&deployment(), &links);
-            assert_eq!(problems.iter().map(Problem::severity).collect::<Vec<_>>(), [severity], "{problems:?}");
-        }
-    }
-
-    #[test]
-    fn a_server_must_not_be_this_host() {
-        let mut deployment = deployment();
-        deployment.arrays[0].servers[1].address = Ipv4Addr::new(10, 1, 0, 2);
-        assert_eq!(
-            told(&preflight(&deployment, &host())),
-            [
-                "! the address 10.1.0.2 of server EX02 in array ams is this host's own, on eth0; give the server's address"
-            ]
-        );
-    }
-
-    #[test]
-    fn nat_without_forwarding_is_warned_about() {
-        let mut deployment = deployment();
-        deployment.node.interfaces = vec!["eth0".to_owned(), "eth1.20".to_owned(), "eth2".to_owned()];
-        let forwarding = [("eth0".to_owned(), true), ("eth1.20".to_owned(), false), ("eth7".to_owned(), false)];
-        assert_eq!(forwarding_warnings(&deployment, &forwarding), [], "dsr needs none");
-        deployment.arrays[0].services[0].mode = Mode::Nat;
-        assert_eq!(
-            told(&forwarding_warnings(&deployment, &forwarding)),
-            [
-                "interface eth1.20 does not forward IPv4, so replies to clients of service ams/https, which uses nat, may be \
-              lost; switch it on with `sysctl -w net.ipv4.conf.eth1/20.forwarding=1`, and in /etc/sysctl.d to keep it"
-            ]
-        );
-    }
-}
+#[path = "preflight_tests.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 //! One service: how each server of its array stands, and which of them take part in its table.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, time::SystemTime};
+use std::{collections::BTreeMap, net::IpAddr, time::SystemTime};
 
 use super::{
     ids::Ids,
@@ -52,11 +52,21 @@ pub struct Standing {
     pub reason: String,
     /// Something to mend although the checks pass.
     pub warning: Option<String>,
-    /// The address that was judged; `None` when a controller before this one did it.
-    address: Option<Ipv4Addr>,
-    judges: Vec<(Check, Judge)>,
+    /// The addresses that are judged; `None` when a controller before this one did it.
+    addresses: Option<Vec<IpAddr>>,
+    judges: Vec<Judged>,
     /// The judgement that holds while a check has none of its own yet.
     held: Option<Verdict>,
+}
+
+/// One check at one address of a server, and what it comes to.
+#[derive(Clone, Debug, PartialEq)]
+struct Judged {
+    address: IpAddr,
+    /// Position of the check in its service.
+    index: usize,
+    check: Check,
+    judge: Judge,
 }
 
 /// A change of a server's state, for the log.
@@ -92,51 +102,58 @@ impl Standing {
             since,
             reason: "not checked yet".to_owned(),
             warning: None,
-            address: None,
+            addresses: None,
             judges: Vec::new(),
             held: None,
         }
     }
 
-    /// Takes over the address and the checks of a configuration. What an equal check found earlier counts on; a check
-    /// that only changed its rise, fall or pace keeps it as well. What was found at another address says nothing.
-    fn configure(&mut self, server: &Server, checks: &[Check]) {
-        if self.address.replace(server.address).is_some_and(|before| before != server.address) {
-            self.judges.clear();
+    /// Takes over the addresses and the checks of a configuration. What an equal check found earlier counts on; a check
+    /// that only changed its rise, fall or pace keeps it as well. What was found at another address says nothing, but a
+    /// server that gets an address of another family beside the one it has keeps its standing until that is checked.
+    fn configure(&mut self, server: &Server, service: &Service) {
+        let addresses = server.addresses_for(service);
+        if self.addresses.as_ref().is_some_and(|before| is_elsewhere(before, &addresses)) {
             self.held = None;
         }
         let presumed_up = self.held == Some(Verdict::Up);
         let mut before = std::mem::take(&mut self.judges);
-        let judge = |check: &Check| {
-            let same = before.iter().position(|(old, _)| old.kind == check.kind && old.port == check.port);
-            let judge = match same {
-                Some(position) => before.swap_remove(position).1.with(check.rise, check.fall),
+        let mut judged = |address: IpAddr, index: usize, check: &Check| {
+            let is_same =
+                |old: &Judged| old.address == address && old.check.kind == check.kind && old.check.port == check.port;
+            let judge = match before.iter().position(is_same) {
+                Some(position) => before.swap_remove(position).judge.with(check.rise, check.fall),
                 None if presumed_up => Judge::new(check.rise, check.fall).presuming_up(),
                 None => Judge::new(check.rise, check.fall),
             };
-            (check.clone(), judge)
+            Judged { address, index, check: check.clone(), judge }
         };
-        self.judges = checks.iter().map(judge).collect();
+        for &address in &addresses {
+            let checks = service.checks.iter().enumerate();
+            self.judges.extend(checks.map(|(index, check)| judged(address, index, check)));
+        }
+        self.addresses = Some(addresses);
     }
 
     /// State, reason and warning as they follow from what is known.
-    fn judged(&self, server: &Server, mode: Mode, path: KnownPath<'_>) -> (ServerState, String) {
+    fn judged<'a>(&self, server: &Server, mode: Mode, path: impl Fn(IpAddr) -> KnownPath<'a>) -> (ServerState, String) {
         if server.weight == 0 {
             return (ServerState::Drained, "weight 0".to_owned());
         }
-        match path {
-            None if self.state == ServerState::Up && self.held.is_some() => return (ServerState::Up, KEPT.to_owned()),
-            None => return (ServerState::Checking, "looking for it on the network".to_owned()),
-            Some(Err(problem)) => return (ServerState::Down, problem.to_string()),
-            Some(Ok(path)) if mode == Mode::Dsr && !path.on_link => {
-                let reason = format!(
-                    "it is behind the gateway {}, and dsr reaches servers in the balancer's own segment only; use nat \
-                     for this service, or correct the address",
-                    path.next_hop
-                );
-                return (ServerState::Down, reason);
-            }
-            Some(Ok(_)) => {}
+        let addresses = self.addresses.as_deref().unwrap_or_default();
+        let problem = addresses.iter().find_map(|&address| {
+            let problem = unreachable(mode, path(address)?)?;
+            Some(if addresses.len() > 1 { format!("{address}: {problem}") } else { problem })
+        });
+        if let Some(problem) = problem {
+            return (ServerState::Down, problem);
+        }
+        if addresses.iter().any(|&address| path(address).is_none()) {
+            return if self.state == ServerState::Up && self.held.is_some() {
+                (ServerState::Up, KEPT.to_owned())
+            } else {
+                (ServerState::Checking, "looking for it on the network".to_owned())
+            };
         }
         match self.judgement().or(self.held) {
             Some(Verdict::Up) => (ServerState::Up, self.why_up()),
@@ -147,7 +164,7 @@ impl Standing {
 
     /// What the checks say together, when they can.
     fn judgement(&self) -> Option<Verdict> {
-        let verdicts = || self.judges.iter().map(|(_, judge)| judge.verdict());
+        let verdicts = || self.judges.iter().map(|judged| judged.judge.verdict());
         if verdicts().any(|verdict| verdict == Some(Verdict::Down)) {
             return Some(Verdict::Down);
         }
@@ -158,13 +175,27 @@ impl Standing {
         if self.judgement().is_none() {
             return KEPT.to_owned();
         }
-        let doubted = self.judges.iter().find(|(_, judge)| judge.doubt().is_some());
-        doubted.or(self.judges.first()).map_or_else(String::new, |(check, judge)| describe(check, judge))
+        let doubted = self.judges.iter().find(|judged| judged.judge.doubt().is_some());
+        doubted.or(self.judges.first()).map_or_else(String::new, |judged| self.describe(judged))
     }
 
     fn why_down(&self) -> String {
-        let failing = self.judges.iter().find(|(_, judge)| judge.verdict() == Some(Verdict::Down));
-        failing.map_or_else(|| "down before, not checked again yet".to_owned(), |(check, judge)| describe(check, judge))
+        let failing = self.judges.iter().find(|judged| judged.judge.verdict() == Some(Verdict::Down));
+        failing.map_or_else(|| "down before, not checked again yet".to_owned(), |judged| self.describe(judged))
+    }
+
+    /// `https check on port 443: GET /owa/healthcheck.htm answered 503 (2 of 3 that take it down)`, with the address
+    /// where there are two.
+    fn describe(&self, Judged { address, check, judge, .. }: &Judged) -> String {
+        let found = judge.last().map_or("not checked yet", |last| last.detail.as_str());
+        let doubt = match (judge.verdict(), judge.doubt()) {
+            (Some(Verdict::Up), Some((count, of))) => format!(" ({count} of {of} failures that take it down)"),
+            (Some(Verdict::Down), Some((count, of))) => format!(" ({count} of {of} successes that bring it up)"),
+            _ => String::new(),
+        };
+        let several = self.addresses.as_ref().is_some_and(|addresses| addresses.len() > 1);
+        let place = if several { format!(" of {address}") } else { String::new() };
+        format!("{} check on port {}{place}: {found}{doubt}", check.kind, check.port)
     }
 
     fn settle(&mut self, state: ServerState, reason: String, now: SystemTime) -> Option<ServerState> {
@@ -173,7 +204,7 @@ impl Standing {
             ServerState::Down => Some(Verdict::Down),
             ServerState::Checking | ServerState::Drained => self.judgement().or(self.held),
         };
-        self.warning = self.judges.iter().find_map(|(_, judge)| judge.last()?.warning.clone());
+        self.warning = self.judges.iter().find_map(|judged| judged.judge.last()?.warning.clone());
         self.reason = reason;
         let before = self.state;
         if before == state {
@@ -187,15 +218,23 @@ impl Standing {
 /// Why a server is up that has not been checked.
 const KEPT: &str = "kept from before, not checked yet";
 
-/// `https check on port 443: GET /owa/healthcheck.htm answered 503 (2 of 3 that take it down)`.
-fn describe(check: &Check, judge: &Judge) -> String {
-    let found = judge.last().map_or("not checked yet", |last| last.detail.as_str());
-    let doubt = match (judge.verdict(), judge.doubt()) {
-        (Some(Verdict::Up), Some((count, of))) => format!(" ({count} of {of} failures that take it down)"),
-        (Some(Verdict::Down), Some((count, of))) => format!(" ({count} of {of} successes that bring it up)"),
-        _ => String::new(),
-    };
-    format!("{} check on port {}: {found}{doubt}", check.kind, check.port)
+/// Whether what was found at the addresses `before` says nothing about those `now`: one has been replaced, or none stayed.
+fn is_elsewhere(before: &[IpAddr], now: &[IpAddr]) -> bool {
+    let replaced = |old: &IpAddr| now.iter().any(|new| new.is_ipv4() == old.is_ipv4() && new != old);
+    before.iter().any(replaced) || !before.iter().any(|old| now.contains(old))
+}
+
+/// Why a server with this way to it cannot be used.
+fn unreachable(mode: Mode, path: &Result<Path, PathProblem>) -> Option<String> {
+    match path {
+        Err(problem) => Some(problem.to_string()),
+        Ok(path) if mode == Mode::Dsr && !path.on_link => Some(format!(
+            "it is behind the gateway {}, and dsr reaches servers in the balancer's own segment only; use nat for this \
+             service, or correct the address",
+            path.next_hop
+        )),
+        Ok(_) => None,
+    }
 }
 
 impl ServiceState {
@@ -226,39 +265,43 @@ impl ServiceState {
         for server in &array.servers {
             let key = server.name.to_ascii_lowercase();
             let mut standing = before.remove(&key).unwrap_or_else(|| Standing::new(now));
-            standing.configure(server, &service.checks);
+            standing.configure(server, service);
             self.standings.insert(key, standing);
         }
     }
 
-    /// Takes the outcome of a check of a server into account; one that does not exist counts for nothing.
-    pub(super) fn hear(&mut self, server: &Server, check: usize, outcome: &Outcome) {
+    /// Takes the outcome of a check at an address of a server into account; one that does not exist counts for nothing.
+    pub(super) fn hear(&mut self, server: &Server, address: IpAddr, check: usize, outcome: &Outcome) {
         let standing = self.standings.get_mut(&server.name.to_ascii_lowercase());
-        if let Some((_, judge)) = standing.and_then(|standing| standing.judges.get_mut(check)) {
-            judge.hear(outcome);
+        let mut judges = standing.into_iter().flat_map(|standing| &mut standing.judges);
+        if let Some(judged) = judges.find(|judged| judged.address == address && judged.index == check) {
+            judged.judge.hear(outcome);
         }
     }
 
     /// Whether everything that can be known about every server is known once.
-    pub(super) fn is_known<'a>(&self, array: &Array, path: impl Fn(&Server) -> KnownPath<'a>) -> bool {
+    pub(super) fn is_known<'a>(
+        &self,
+        array: &Array,
+        service: &Service,
+        path: impl Fn(IpAddr) -> KnownPath<'a>,
+    ) -> bool {
         array.servers.iter().all(|server| {
-            let judged = |standing: &Standing| standing.judges.iter().all(|(_, judge)| judge.verdict().is_some());
+            let judged = |standing: &Standing| standing.judges.iter().all(|judged| judged.judge.verdict().is_some());
+            let paths: Vec<_> = server.addresses_for(service).into_iter().map(&path).collect();
             server.weight == 0
-                || match path(server) {
-                    None => false,
-                    Some(Err(_)) => true,
-                    Some(Ok(_)) => self.standing(server).is_some_and(judged),
-                }
+                || paths.iter().any(|path| matches!(path, Some(Err(_))))
+                || (paths.iter().all(Option::is_some) && self.standing(server).is_some_and(judged))
         })
     }
 
     /// Draws the conclusion: the state of a server. Returns what changed.
-    pub(super) fn conclude(
+    pub(super) fn conclude<'a>(
         &mut self,
         array: &Array,
         service: &Service,
         server: &Server,
-        path: KnownPath<'_>,
+        path: impl Fn(IpAddr) -> KnownPath<'a>,
         now: SystemTime,
     ) -> Option<StateChange> {
         let standing = self.standings.get_mut(&server.name.to_ascii_lowercase())?;

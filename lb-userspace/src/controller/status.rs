@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::core::Core;
-use crate::{dataplane::CounterTotals, host::Link};
+use crate::{config::deployment::Addresses, dataplane::CounterTotals, host::Link};
 
 /// A node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,8 +51,11 @@ pub struct ArrayStatus {
 pub struct ServiceStatus {
     /// Its name.
     pub name: String,
-    /// The VIP.
+    /// The VIP, the IPv4 address of two.
     pub vip: String,
+    /// All its addresses.
+    #[serde(default)]
+    pub vips: Vec<String>,
     /// The port.
     pub port: u16,
     /// `tcp` or `udp`.
@@ -76,8 +79,11 @@ pub struct ServiceStatus {
 pub struct ServerStatus {
     /// Its name.
     pub name: String,
-    /// Its address.
+    /// Its address, the IPv4 address of two.
     pub address: String,
+    /// All its addresses.
+    #[serde(default)]
+    pub addresses: Vec<String>,
     /// One of the words for states.
     pub state: String,
     /// Seconds since 1970 at which it got into that state.
@@ -123,7 +129,8 @@ pub fn of(core: &Core, links: &[Link], counters: impl Fn(u32, u16) -> CounterTot
                 total.bytes += bytes;
                 Some(ServerStatus {
                     name: server.name.clone(),
-                    address: server.address.to_string(),
+                    address: server.address.first().to_string(),
+                    addresses: texts(server.address),
                     state: standing.state.name().to_owned(),
                     since: seconds(standing.since),
                     reason: standing.reason.clone(),
@@ -137,7 +144,8 @@ pub fn of(core: &Core, links: &[Link], counters: impl Fn(u32, u16) -> CounterTot
             let servers = servers.collect();
             ServiceStatus {
                 name: service.name.clone(),
-                vip: service.vip.to_string(),
+                vip: service.vip.first().to_string(),
+                vips: texts(service.vip),
                 port: service.port,
                 protocol: service.protocol.to_string(),
                 mode: service.mode.to_string(),
@@ -183,6 +191,10 @@ fn interface(name: &str, links: &[Link]) -> InterfaceStatus {
     let link = links.iter().find(|link| link.name == name);
     let xdp = link.and_then(|link| link.xdp).map(|attachment| attachment.name().to_owned());
     InterfaceStatus { name: name.to_owned(), xdp }
+}
+
+fn texts(addresses: Addresses) -> Vec<String> {
+    addresses.iter().map(|address| address.to_string()).collect()
 }
 
 fn seconds(time: SystemTime) -> u64 {

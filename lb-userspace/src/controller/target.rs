@@ -3,10 +3,10 @@
 //! The owner of the data plane compares it with what is there and does what is missing, so it does not matter what was
 //! there before: nothing, the tables of a controller that was killed, or the previous target.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{
-    config::deployment::{HashKind, Mode, Protocol, XdpMode},
+    config::deployment::{Addresses, HashKind, Mode, Protocol, XdpMode},
     host::paths::Path,
 };
 
@@ -50,14 +50,15 @@ pub struct NicTarget {
 /// A service as the data plane has it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServiceTarget {
-    /// Its id, 1 and up; belongs to this VIP, port and protocol for as long as they are in the data plane.
+    /// Its id, 1 and up; belongs to this VIP, port and protocol for as long as one of its
+    /// addresses stays in the data plane.
     pub id: u32,
     /// Its array.
     pub array: String,
     /// Its name.
     pub name: String,
     /// The VIP.
-    pub vip: Ipv4Addr,
+    pub vip: Addresses,
     /// The port clients connect to.
     pub port: u16,
     /// TCP or UDP.
@@ -84,17 +85,20 @@ pub struct ServerTarget {
     /// Its name.
     pub name: String,
     /// Its address.
-    pub address: Ipv4Addr,
-    /// The way there; `None` while it is not known.
-    pub path: Option<Path>,
+    pub address: Addresses,
+    /// The way there for IPv4 packets; `None` while it is not known.
+    pub path4: Option<Path>,
+    /// The way there for IPv6 packets. A server of one family has the same way for both: `dsr` sends it packets of
+    /// either.
+    pub path6: Option<Path>,
 }
 
 /// A VIP as the data plane has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VipTarget {
     /// The address.
-    pub address: Ipv4Addr,
-    /// ARP and echo requests are answered.
+    pub address: IpAddr,
+    /// ARP, neighbour solicitations and echo requests are answered.
     pub announced: bool,
     /// Packets for a port or protocol without a service go to the stack.
     pub pass_unknown: bool,

@@ -33,7 +33,7 @@ const fn shape(name: &'static str, kind: MapType, key: u32, value: u32) -> Shape
 }
 
 /// Every map that is pinned.
-const SHAPES: [Shape; 15] = [
+const SHAPES: [Shape; 19] = [
     shape("slots", MapType::Array, 4, 8),
     shape("services4", MapType::Hash, 8, 4),
     shape("services", MapType::Array, 4, 64),
@@ -49,6 +49,10 @@ const SHAPES: [Shape; 15] = [
     shape("echo_due", MapType::PerCpuArray, 4, 8),
     shape("nics", MapType::DevMapHash, 4, 8),
     META,
+    shape("services6", MapType::Hash, 24, 4),
+    shape("vips6", MapType::Hash, 16, 4),
+    shape("nat6", MapType::Hash, 24, 4),
+    shape("direct6", MapType::LruHash, 40, 4),
 ];
 
 /// Names of all pinned maps.
@@ -106,6 +110,10 @@ pub(super) struct Maps {
     pub(super) vips4: HashMap<MapData, [u8; 4], u32>,
     pub(super) nat4: HashMap<MapData, [u8; 8], u32>,
     pub(super) direct4: HashMap<MapData, [u8; 16], u32>,
+    pub(super) services6: HashMap<MapData, [u8; 24], u32>,
+    pub(super) vips6: HashMap<MapData, [u8; 16], u32>,
+    pub(super) nat6: HashMap<MapData, [u8; 24], u32>,
+    pub(super) direct6: HashMap<MapData, [u8; 40], u32>,
     pub(super) service_labels: HashMap<MapData, u32, [u8; Label::SIZE]>,
     pub(super) server_labels: HashMap<MapData, u32, [u8; Label::SIZE]>,
     pub(super) counters: PerCpuArray<MapData, [u64; 2]>,
@@ -134,8 +142,27 @@ impl Maps {
         for (entries, shape) in entries.iter_mut().zip(&SHAPES) {
             *entries = checked_entries(set, shape)?;
         }
-        let [pairs, services, services2, _, servers, _, vips, vips2, nat, direct, counters, reasons, _, nics, words] =
-            entries;
+        let [
+            pairs,
+            services,
+            services2,
+            _,
+            servers,
+            _,
+            vips,
+            vips2,
+            nat,
+            direct,
+            counters,
+            reasons,
+            _,
+            nics,
+            words,
+            services6,
+            vips6,
+            nat6,
+            direct6,
+        ] = entries;
 
         let meta: MappedArray<AtomicU64> = mapped(set, "meta", words as usize)?;
         let word = |at: usize| {
@@ -144,6 +171,7 @@ impl Maps {
         let (slots, stride) = (word(meta::SLOTS), word(meta::COUNTER_STRIDE));
         let blocks = if slots == 0 { 0 } else { pairs / (slot::block_length(slots) / 2) };
         let consistent = services == services2
+            && (services6, vips6, nat6, direct6) == (services, vips, nat, direct)
             && vips == vips2
             && reasons == services * REASONS_PER_SERVICE
             && (slots == 0 || counters == services * stride)
@@ -164,6 +192,10 @@ impl Maps {
             vips4: typed(set, "vips4", Map::HashMap)?,
             nat4: typed(set, "nat4", Map::HashMap)?,
             direct4: typed(set, "direct4", Map::LruHashMap)?,
+            services6: typed(set, "services6", Map::HashMap)?,
+            vips6: typed(set, "vips6", Map::HashMap)?,
+            nat6: typed(set, "nat6", Map::HashMap)?,
+            direct6: typed(set, "direct6", Map::LruHashMap)?,
             service_labels: typed(set, "service_labels", Map::HashMap)?,
             server_labels: typed(set, "server_labels", Map::HashMap)?,
             counters: typed(set, "counters", Map::PerCpuArray)?,

@@ -6,6 +6,7 @@
 
 mod blocks;
 mod counters;
+mod keys;
 mod log;
 mod maps;
 mod nics;

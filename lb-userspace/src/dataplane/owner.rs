@@ -1,6 +1,6 @@
 //! The owner: takes over what it finds, and brings it to each target.
 
-use std::{collections::BTreeMap, fs, io, net::Ipv4Addr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fs, io, path::PathBuf, sync::Arc};
 
 use lb_common::hash::Key;
 use thiserror::Error;
@@ -11,12 +11,12 @@ use super::{
     nics::{AttachError, Nics},
     pins::{MapSet, Pins},
     program::{Constants, Program, ProgramError},
-    sizing::{Need, Sizes},
+    sizing::{Need, Sizes, has_v4, has_v6},
     tables::{Tables, WriteError},
     view::{CounterTotals, ReasonCount, View},
 };
 use crate::{
-    config::deployment::Mode,
+    config::deployment::{Addresses, Mode},
     controller::target::{NicTarget, Target},
 };
 
@@ -75,7 +75,7 @@ pub struct AdoptedService {
     /// Its id.
     pub id: u32,
     /// The VIP.
-    pub vip: Ipv4Addr,
+    pub vip: Addresses,
     /// The port.
     pub port: u16,
     /// The protocol number.
@@ -308,15 +308,20 @@ fn has_nat(target: &Target) -> bool {
 
 fn need(target: &Target) -> Need {
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX / 4);
-    let servers = |array: &str| target.servers.iter().filter(|server| server.array == array).count();
-    let nat = target.services.iter().filter(|service| service.mode == Mode::Nat);
+    let nat = |has: fn(&Addresses) -> bool| {
+        let servers =
+            |array: &str| target.servers.iter().filter(|server| server.array == array && has(&server.address)).count();
+        let services = target.services.iter().filter(|service| service.mode == Mode::Nat && has(&service.vip));
+        count(services.map(|service| servers(&service.array)).sum())
+    };
     Need {
         slots: target.node.slots,
         services: target.services.iter().map(|service| service.id).max().unwrap_or(0),
         servers: target.servers.iter().map(|server| u32::from(server.id)).max().unwrap_or(0),
         // Ordinals of removed servers leave holes.
         largest_array: target.servers.iter().map(|server| u32::from(server.ordinal) + 1).max().unwrap_or(0),
-        nat: count(nat.map(|service| servers(&service.array)).sum()),
+        vips: count(target.vips.len()),
+        nat: nat(has_v4).max(nat(has_v6)),
     }
 }
 

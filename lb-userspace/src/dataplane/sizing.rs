@@ -1,8 +1,10 @@
 //! How large the maps must be for a deployment, with room to grow, and how much memory that takes.
 
+use std::collections::BTreeSet;
+
 use lb_common::{slot, verdict::REASONS_PER_SERVICE};
 
-use crate::config::deployment::{Deployment, Mode};
+use crate::config::deployment::{Addresses, Deployment, Mode};
 
 /// Connections to the servers' own addresses that are remembered where `nat` is in use.
 const DIRECT: u32 = 65_536;
@@ -18,11 +20,11 @@ pub struct Sizes {
     pub services: u32,
     /// Server ids, 0 included.
     pub servers: u32,
-    /// VIPs.
+    /// Addresses of VIPs.
     pub vips: u32,
     /// Counters reserved for each service: servers an array can have.
     pub stride: u32,
-    /// Addresses, ports and protocols of servers of `nat` services.
+    /// Addresses, ports and protocols of servers of `nat` services, in each family.
     pub nat: u32,
     /// NICs packets can leave by.
     pub nics: u32,
@@ -41,7 +43,9 @@ pub struct Need {
     pub servers: u32,
     /// Servers of the largest array, or the positions they take up.
     pub largest_array: u32,
-    /// Addresses, ports and protocols of servers of `nat` services.
+    /// Addresses of VIPs, of both families together.
+    pub vips: u32,
+    /// Addresses, ports and protocols of servers of `nat` services, of the family that has more.
     pub nat: u32,
 }
 
@@ -67,16 +71,32 @@ pub fn sizes(deployment: &Deployment) -> Vec<MapSize> {
 pub fn need(deployment: &Deployment) -> Need {
     let arrays = &deployment.arrays;
     let count = |of: &dyn Fn(&crate::config::deployment::Array) -> usize| arrays.iter().map(of).sum::<usize>();
-    let nat_services = |array: &crate::config::deployment::Array| {
-        array.services.iter().filter(|service| service.mode == Mode::Nat).count()
+    // Each family has keys of its own, so the larger of the two counts.
+    let nat_endpoints = |has: fn(&Addresses) -> bool| {
+        count(&|array| {
+            let services = array.services.iter().filter(|service| service.mode == Mode::Nat && has(&service.vip));
+            services.count() * array.servers.iter().filter(|server| has(&server.address)).count()
+        })
     };
+    let vips = arrays.iter().flat_map(|array| &array.services).flat_map(|service| service.vip.iter());
     Need {
         slots: deployment.node.slots,
         services: bounded(count(&|array| array.services.len())),
         servers: bounded(count(&|array| array.servers.len())),
         largest_array: bounded(arrays.iter().map(|array| array.servers.len()).max().unwrap_or(0)),
-        nat: bounded(count(&|array| nat_services(array) * array.servers.len())),
+        vips: bounded(vips.collect::<BTreeSet<_>>().len()),
+        nat: bounded(nat_endpoints(has_v4).max(nat_endpoints(has_v6))),
     }
+}
+
+/// Whether there are keys for it in the maps of IPv4.
+pub(super) fn has_v4(addresses: &Addresses) -> bool {
+    addresses.v4().is_some()
+}
+
+/// The same for IPv6.
+pub(super) fn has_v6(addresses: &Addresses) -> bool {
+    addresses.v6().is_some()
 }
 
 /// Validated deployments have at most some ten thousand of anything.
@@ -93,7 +113,7 @@ impl Sizes {
             blocks: (2 * need.services + 2).max(8),
             services: room(need.services + 1, 64),
             servers: room(need.servers + 1, 64).min(u32::from(lb_common::layout::MAX_SERVER_ID) + 1),
-            vips: room(need.services, 64),
+            vips: room(need.vips, 64),
             stride: (need.largest_array * 3 / 2).max(16).next_power_of_two(),
             nat: room(need.nat, 64),
             nics: 64,
@@ -108,7 +128,7 @@ impl Sizes {
             && self.blocks >= 2 * need.services + 2
             && self.services > need.services
             && self.servers > need.servers
-            && self.vips >= need.services
+            && self.vips >= need.vips
             && self.stride >= need.largest_array
             && self.nat >= need.nat
             && (need.nat == 0 || self.direct == DIRECT)
@@ -135,6 +155,10 @@ impl Sizes {
             map("vips", vips, array(vips, 8)),
             map("nat4", nat, hash(nat, 8, 8)),
             map("direct4", direct, hash(direct, 16, 8)),
+            map("services6", services, hash(services, 24, 8)),
+            map("vips6", vips, hash(vips, 16, 8)),
+            map("nat6", nat, hash(nat, 24, 8)),
+            map("direct6", direct, hash(direct, 40, 8)),
             per_cpu("counters", counters, array(counters, 16)),
             per_cpu("reasons", reasons, array(reasons, 8)),
             per_cpu("echo_due", 1, 8),
@@ -149,7 +173,7 @@ mod tests {
     use super::*;
 
     fn need_of(services: u32, servers: u32) -> Need {
-        Need { slots: 65_537, services, servers, largest_array: servers, nat: 0 }
+        Need { slots: 65_537, services, servers, largest_array: servers, vips: services, nat: 0 }
     }
 
     #[test]

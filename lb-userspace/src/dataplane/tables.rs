@@ -7,21 +7,26 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     sync::{Arc, atomic::Ordering},
 };
 
-use aya::maps::{HashMap, MapData, MapError, xdp::XdpMapError};
+use aya::maps::{MapError, xdp::XdpMapError};
 use lb_common::{
-    layout::{self, Endpoint4, Label, Method, NO_BLOCK, Server, Service, Vip},
+    layout::{self, Label, Method, NO_BLOCK, Server, Service, Vip},
     slot::SlotWord,
     wire::Mac,
 };
 use thiserror::Error;
 use tracing::warn;
 
-use super::{blocks::Blocks, maps::Maps};
+use super::{
+    blocks::Blocks,
+    keys::{self, Key4, Key6, Keys},
+    maps::Maps,
+};
 use crate::{
-    config::deployment::{HashKind, Mode},
+    config::deployment::{Addresses, HashKind, Mode},
     controller::target::{ServerTarget, ServiceTarget, Target},
     host::paths::Path,
     sys::wait_for_running_programs,
@@ -50,35 +55,43 @@ pub enum WriteError {
 pub(super) struct Tables {
     pub(super) maps: Maps,
     blocks: Blocks,
-    services: BTreeMap<[u8; 8], u32>,
-    nat: BTreeMap<[u8; 8], u32>,
-    vips: BTreeMap<[u8; 4], u32>,
-    service_labels: BTreeMap<u32, [u8; Label::SIZE]>,
-    server_labels: BTreeMap<u32, [u8; Label::SIZE]>,
+    services4: Keys<Key4>,
+    services6: Keys<Key6>,
+    nat4: Keys<Key4>,
+    nat6: Keys<Key6>,
+    vips4: Keys<[u8; 4]>,
+    vips6: Keys<[u8; 16]>,
+    service_labels: Keys<u32, [u8; Label::SIZE]>,
+    server_labels: Keys<u32, [u8; Label::SIZE]>,
     nics: BTreeSet<u32>,
 }
 
 impl Tables {
     /// Reads what is in `maps`.
     pub(super) fn read(maps: Maps) -> Result<Self, WriteError> {
-        let services = keys("services4", &maps.services4)?;
-        let used = services.values().filter_map(|&id| Some(maps.services.rows().get(id as usize)?.block()));
+        let services4 = Keys::read("services4", &maps.services4)?;
+        let services6 = Keys::read("services6", &maps.services6)?;
+        let ids = services4.values().chain(services6.values());
+        let used = ids.filter_map(|id| Some(maps.services.rows().get(id as usize)?.block()));
         let nics = maps.nics.keys().collect::<Result<_, _>>().map_err(failed("nics"))?;
         Ok(Self {
             blocks: Blocks::new(maps.sizes.blocks, used),
-            nat: keys("nat4", &maps.nat4)?,
-            vips: keys("vips4", &maps.vips4)?,
-            service_labels: keys("service_labels", &maps.service_labels)?,
-            server_labels: keys("server_labels", &maps.server_labels)?,
+            nat4: Keys::read("nat4", &maps.nat4)?,
+            nat6: Keys::read("nat6", &maps.nat6)?,
+            vips4: Keys::read("vips4", &maps.vips4)?,
+            vips6: Keys::read("vips6", &maps.vips6)?,
+            service_labels: Keys::read("service_labels", &maps.service_labels)?,
+            server_labels: Keys::read("server_labels", &maps.server_labels)?,
             nics,
-            services,
+            services4,
+            services6,
             maps,
         })
     }
 
     /// Whether replies of `nat` servers must be looked for as things stand.
     pub(super) fn has_nat(&self) -> bool {
-        !self.nat.is_empty()
+        !self.nat4.is_empty() || !self.nat6.is_empty()
     }
 
     /// Makes the maps be what `target` says.
@@ -90,24 +103,29 @@ impl Tables {
         let left = self.switch_tables(target)?;
         self.write_vips(target)?;
 
-        let services: BTreeMap<_, _> = target.services.iter().map(|service| (endpoint(service), service.id)).collect();
-        let nat = nat_endpoints(target);
-        let vips: BTreeSet<_> = target.vips.iter().map(|vip| vip.address.octets()).collect();
-        insert_keys("nat4", &mut self.maps.nat4, &mut self.nat, &nat)?;
-        insert_keys("services4", &mut self.maps.services4, &mut self.services, &services)?;
+        let services = target.services.iter();
+        let services4: BTreeMap<_, _> = services.clone().filter_map(|of| Some((keys::service4(of)?, of.id))).collect();
+        let services6: BTreeMap<_, _> = services.filter_map(|of| Some((keys::service6(of)?, of.id))).collect();
+        let (nat4, nat6) = (keys::nat4(target), keys::nat6(target));
+        let vips: BTreeSet<_> = target.vips.iter().map(|vip| vip.address).collect();
+        let maps = &mut self.maps;
+        self.nat4.insert(&mut maps.nat4, &nat4)?;
+        self.nat6.insert(&mut maps.nat6, &nat6)?;
+        self.services4.insert(&mut maps.services4, &services4)?;
+        self.services6.insert(&mut maps.services6, &services6)?;
 
-        let mut removed =
-            remove_keys("services4", &mut self.maps.services4, &mut self.services, |key| services.contains_key(key))?;
-        removed |= remove_keys("nat4", &mut self.maps.nat4, &mut self.nat, |key| nat.contains_key(key))?;
-        removed |= remove_keys("vips4", &mut self.maps.vips4, &mut self.vips, |key| vips.contains(key))?;
+        let mut removed = self.services4.remove(&mut maps.services4, |key| services4.contains_key(key))?;
+        removed |= self.services6.remove(&mut maps.services6, |key| services6.contains_key(key))?;
+        removed |= self.nat4.remove(&mut maps.nat4, |key| nat4.contains_key(key))?;
+        removed |= self.nat6.remove(&mut maps.nat6, |key| nat6.contains_key(key))?;
+        removed |= self.vips4.remove(&mut maps.vips4, |key| vips.contains(&IpAddr::from(*key)))?;
+        removed |= self.vips6.remove(&mut maps.vips6, |key| vips.contains(&IpAddr::from(*key)))?;
         let (services, servers): (BTreeSet<_>, BTreeSet<_>) = (
             target.services.iter().map(|service| service.id).collect(),
             target.servers.iter().map(|server| u32::from(server.id)).collect(),
         );
-        remove_keys("service_labels", &mut self.maps.service_labels, &mut self.service_labels, |id| {
-            services.contains(id)
-        })?;
-        remove_keys("server_labels", &mut self.maps.server_labels, &mut self.server_labels, |id| servers.contains(id))?;
+        self.service_labels.remove(&mut maps.service_labels, |id| services.contains(id))?;
+        self.server_labels.remove(&mut maps.server_labels, |id| servers.contains(id))?;
         let forbidden: Vec<_> = self.nics.difference(&wanted_nics(target)).copied().collect();
         if removed || !left.is_empty() || !forbidden.is_empty() {
             wait_for_running_programs();
@@ -126,16 +144,14 @@ impl Tables {
             for service in target.services.iter().filter(|service| service.array == server.array) {
                 self.maps.clear_steered(service.id, server.ordinal).map_err(failed("counters"))?;
             }
-            self.maps.server_labels.insert(id, label, 0).map_err(failed("server_labels"))?;
-            self.server_labels.insert(id, label);
+            self.server_labels.set(&mut self.maps.server_labels, id, label)?;
         }
-        let path4 = server.path.as_ref().map_or(layout::Path::NONE, path);
         let record = Server {
             ordinal: server.ordinal,
-            address4: u32::from_le_bytes(server.address.octets()),
-            address6: [0; 16],
-            path4,
-            path6: layout::Path::NONE,
+            address4: word(server.address),
+            address6: bytes(server.address),
+            path4: server.path4.as_ref().map_or(layout::Path::NONE, path),
+            path6: server.path6.as_ref().map_or(layout::Path::NONE, path),
         };
         let row = self.maps.servers.rows().get(id as usize).ok_or(WriteError::TooSmall { map: "servers" })?;
         if row.load() != record {
@@ -177,7 +193,7 @@ impl Tables {
     fn switch_tables(&mut self, target: &Target) -> Result<BTreeSet<u32>, WriteError> {
         let blocks = |tables: &Self| -> BTreeSet<u32> {
             let rows = tables.maps.services.rows();
-            tables.services.values().filter_map(|&id| Some(rows.get(id as usize)?.block())).collect()
+            tables.service_ids().filter_map(|id| Some(rows.get(id as usize)?.block())).collect()
         };
         let before = blocks(self);
         let mut written: Vec<(*const u16, u32)> = Vec::new();
@@ -222,7 +238,7 @@ impl Tables {
 
     fn write_service(&mut self, service: &ServiceTarget, block: u32, target: &Target) -> Result<(), WriteError> {
         let label = Label::new(&service.array, &service.name).to_bytes();
-        if self.services.get(&endpoint(service)) != Some(&service.id) {
+        if !self.has(service) {
             // A service that was not here before: what is counted under its id was another's.
             self.maps.clear_reasons(service.id).map_err(failed("reasons"))?;
             for server in target.servers.iter().filter(|server| server.array == service.array) {
@@ -230,8 +246,7 @@ impl Tables {
             }
         }
         if self.service_labels.get(&service.id) != Some(&label) {
-            self.maps.service_labels.insert(service.id, label, 0).map_err(failed("service_labels"))?;
-            self.service_labels.insert(service.id, label);
+            self.service_labels.set(&mut self.maps.service_labels, service.id, label)?;
         }
         let method = Method {
             mode: match service.mode {
@@ -245,7 +260,7 @@ impl Tables {
             port: service.port.to_be(),
             server_port: service.server_port.to_be(),
         };
-        let record = Service { block, method, vip4: u32::from_le_bytes(service.vip.octets()), vip6: [0; 16] };
+        let record = Service { block, method, vip4: word(service.vip), vip6: bytes(service.vip) };
         let row = self.maps.services.rows().get(service.id as usize).ok_or(WriteError::TooSmall { map: "services" })?;
         let old = row.load();
         if (Service { block, ..old }) != record {
@@ -258,9 +273,7 @@ impl Tables {
 
     /// Takes over what `old` counted for services and servers of `target` that it had already.
     pub(super) fn take_counters(&mut self, old: &Self, target: &Target) -> Result<(), WriteError> {
-        for service in
-            target.services.iter().filter(|service| old.services.get(&endpoint(service)) == Some(&service.id))
-        {
+        for service in target.services.iter().filter(|service| old.has(service)) {
             let servers = target.servers.iter().filter(|server| server.array == service.array);
             let stayed = servers.filter(|server| {
                 let id = u32::from(server.id);
@@ -274,18 +287,36 @@ impl Tables {
 
     fn write_vips(&mut self, target: &Target) -> Result<(), WriteError> {
         for vip in &target.vips {
-            let key = vip.address.octets();
-            let id = match self.vips.get(&key) {
-                Some(&id) => id,
-                None => free_id(self.vips.values().copied(), self.maps.sizes.vips)?,
+            let known = match vip.address {
+                IpAddr::V4(address) => self.vips4.get(&address.octets()),
+                IpAddr::V6(address) => self.vips6.get(&address.octets()),
             };
+            let id = match known {
+                Some(&id) => id,
+                None => free_id(self.vips4.values().chain(self.vips6.values()), self.maps.sizes.vips)?,
+            };
+            let is_new = known.is_none();
             let row = self.maps.vips.rows().get(id as usize).ok_or(WriteError::TooSmall { map: "vips" })?;
             row.store(Vip { announced: vip.announced, pass_unknown: vip.pass_unknown });
-            if self.vips.insert(key, id).is_none() {
-                self.maps.vips4.insert(key, id, 0).map_err(failed("vips4"))?;
+            match vip.address {
+                IpAddr::V4(address) if is_new => self.vips4.set(&mut self.maps.vips4, address.octets(), id)?,
+                IpAddr::V6(address) if is_new => self.vips6.set(&mut self.maps.vips6, address.octets(), id)?,
+                _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Ids of the services that packets are steered to; those with two addresses come twice.
+    fn service_ids(&self) -> impl Iterator<Item = u32> {
+        self.services4.values().chain(self.services6.values())
+    }
+
+    /// Whether the service was here before, with an address at least.
+    fn has(&self, service: &ServiceTarget) -> bool {
+        let v4 = keys::service4(service).and_then(|key| self.services4.get(&key));
+        let v6 = keys::service6(service).and_then(|key| self.services6.get(&key));
+        v4 == Some(&service.id) || v6 == Some(&service.id)
     }
 }
 
@@ -295,25 +326,19 @@ fn free_id(used: impl Iterator<Item = u32>, limit: u32) -> Result<u32, WriteErro
     (0..limit).find(|id| !used.contains(id)).ok_or(WriteError::TooSmall { map: "vips" })
 }
 
-fn endpoint(service: &ServiceTarget) -> [u8; 8] {
-    Endpoint4::new(service.vip.octets(), service.port, service.protocol.number()).to_bytes()
+/// The IPv4 address in frame order, 0 without one.
+fn word(addresses: Addresses) -> u32 {
+    addresses.v4().map_or(0, |address| u32::from_le_bytes(address.octets()))
 }
 
-/// Where replies of `nat` servers come from, and the service they belong to.
-fn nat_endpoints(target: &Target) -> BTreeMap<[u8; 8], u32> {
-    let nat = target.services.iter().filter(|service| service.mode == Mode::Nat);
-    nat.flat_map(|service| {
-        let servers = target.servers.iter().filter(|server| server.array == service.array);
-        servers.map(|server| {
-            let key = Endpoint4::new(server.address.octets(), service.server_port, service.protocol.number());
-            (key.to_bytes(), service.id)
-        })
-    })
-    .collect()
+/// The IPv6 address, zero without one.
+fn bytes(addresses: Addresses) -> [u8; 16] {
+    addresses.v6().map_or([0; 16], |address| address.octets())
 }
 
 fn wanted_nics(target: &Target) -> BTreeSet<u32> {
-    let servers = target.servers.iter().filter_map(|server| Some(server.path.as_ref()?.ifindex));
+    let paths = target.servers.iter().flat_map(|server| [&server.path4, &server.path6]);
+    let servers = paths.filter_map(|path| Some(path.as_ref()?.ifindex));
     target.nics.iter().map(|nic| nic.ifindex).chain(servers).collect()
 }
 
@@ -326,49 +351,6 @@ fn path(path: &Path) -> layout::Path {
     }
 }
 
-fn keys<K: aya::Pod + Ord, V: aya::Pod>(
-    name: &'static str,
-    map: &HashMap<MapData, K, V>,
-) -> Result<BTreeMap<K, V>, WriteError> {
-    map.iter().collect::<Result<_, _>>().map_err(failed(name))
-}
-
-/// Inserts what is missing and changes what points elsewhere.
-fn insert_keys<K: aya::Pod + Ord>(
-    name: &'static str,
-    map: &mut HashMap<MapData, K, u32>,
-    present: &mut BTreeMap<K, u32>,
-    wanted: &BTreeMap<K, u32>,
-) -> Result<(), WriteError> {
-    let missing: Vec<_> = wanted.iter().filter(|(key, _)| !present.contains_key(key)).collect();
-    let moved: Vec<_> = wanted.iter().filter(|(key, id)| present.get(key).is_some_and(|old| old != *id)).collect();
-    for (key, id) in missing {
-        map.insert(*key, *id, 0).map_err(failed(name))?;
-        present.insert(*key, *id);
-    }
-    for (key, id) in moved {
-        // A changed element is a new one; the old one must be out of sight before it is used again.
-        map.insert(*key, *id, 0).map_err(failed(name))?;
-        present.insert(*key, *id);
-        wait_for_running_programs();
-    }
-    Ok(())
-}
-
-fn remove_keys<K: aya::Pod + Ord, V: aya::Pod>(
-    name: &'static str,
-    map: &mut HashMap<MapData, K, V>,
-    present: &mut BTreeMap<K, V>,
-    keep: impl Fn(&K) -> bool,
-) -> Result<bool, WriteError> {
-    let gone: Vec<_> = present.keys().filter(|key| !keep(key)).copied().collect();
-    for key in &gone {
-        map.remove(key).map_err(failed(name))?;
-        present.remove(key);
-    }
-    Ok(!gone.is_empty())
-}
-
 /// What inserting a NIC that does not exist gives (kernel/bpf/devmap.c, `__dev_map_alloc_node`).
 fn is_no_nic(error: &XdpMapError) -> bool {
     matches!(error, XdpMapError::MapError(MapError::SyscallError(error))
@@ -379,6 +361,6 @@ fn is_not_found(error: &MapError) -> bool {
     matches!(error, MapError::SyscallError(error) if error.io_error.raw_os_error() == Some(libc::ENOENT))
 }
 
-fn failed<E: std::error::Error + Send + Sync + 'static>(map: &'static str) -> impl Fn(E) -> WriteError {
+pub(super) fn failed<E: std::error::Error + Send + Sync + 'static>(map: &'static str) -> impl Fn(E) -> WriteError {
     move |source| WriteError::Map { map, source: Box::new(source) }
 }

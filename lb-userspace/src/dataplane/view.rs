@@ -1,11 +1,16 @@
 //! What is in the maps of a node, read from their pins.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use anyhow::Context;
 use lb_common::{
     Reason,
-    layout::{Direct4, Direct4Parts, Endpoint4, HashKind, Label, Mode, NO_BLOCK, NO_SERVICE, Server},
+    layout::{
+        Direct4, Direct6, DirectParts, Endpoint4, Endpoint6, HashKind, Label, Mode, NO_BLOCK, NO_SERVICE, Server,
+    },
     slot::SlotWord,
 };
 
@@ -13,6 +18,10 @@ use super::{
     maps::{Maps, OpenError},
     pins::{MapSet, Pins},
 };
+use crate::config::deployment::Addresses;
+
+/// VIP, port and protocol number, by service id.
+type Endpoints = BTreeMap<u32, Vec<(IpAddr, u16, u8)>>;
 
 /// The maps of a node, open for reading.
 pub struct View {
@@ -23,8 +32,8 @@ pub struct View {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VipView {
     /// Its address.
-    pub address: Ipv4Addr,
-    /// ARP and echo requests are answered.
+    pub address: IpAddr,
+    /// ARP, neighbour solicitations and echo requests are answered.
     pub announced: bool,
     /// Packets for an unknown port or protocol go to the stack.
     pub pass_unknown: bool,
@@ -40,7 +49,7 @@ pub struct ServiceView {
     /// Its name.
     pub name: String,
     /// The VIP.
-    pub vip: Ipv4Addr,
+    pub vip: Addresses,
     /// The port.
     pub port: u16,
     /// The protocol number.
@@ -153,47 +162,84 @@ impl View {
 
     /// The VIPs, by address.
     pub fn vips(&self) -> anyhow::Result<Vec<VipView>> {
+        let ids4 = self.maps.vips4.iter().map(|entry| entry.map(|(address, id)| (IpAddr::from(address), id)));
+        let ids6 = self.maps.vips6.iter().map(|entry| entry.map(|(address, id)| (IpAddr::from(address), id)));
         let mut vips = Vec::new();
-        for entry in &self.maps.vips4 {
-            let (address, id) = entry.context("the map vips4 cannot be read")?;
-            let record =
-                self.maps.vips.rows().get(id as usize).context("the map vips4 names a VIP that does not exist")?;
+        for entry in ids4.chain(ids6) {
+            let (address, id) = entry.context("the map vips4 or vips6 cannot be read")?;
+            let record = self.maps.vips.rows().get(id as usize).context("a key names a VIP that does not exist")?;
             let lb_common::layout::Vip { announced, pass_unknown } = record.load();
-            vips.push(VipView { address: Ipv4Addr::from(address), announced, pass_unknown });
+            vips.push(VipView { address, announced, pass_unknown });
         }
         vips.sort_by_key(|vip| vip.address);
         Ok(vips)
     }
 
-    /// The services, by id.
+    /// The services, by id. A service with addresses of both families is one; when a controller died while it gave a
+    /// service another address, both are seen, as two services of one id.
     pub fn services(&self) -> anyhow::Result<Vec<ServiceView>> {
-        let mut services = Vec::new();
-        for entry in &self.maps.services4 {
-            let (bytes, id) = entry.context("the map services4 cannot be read")?;
+        let mut services: Vec<ServiceView> = Vec::new();
+        for (id, endpoints) in self.endpoints()? {
             let label = self.maps.service_labels.get(&id, 0).ok();
-            if label.is_none() && self.maps.services4.get(&bytes, 0).is_err() {
-                // It was removed meanwhile: first the key, then the label.
+            if label.is_none() && !endpoints.iter().any(|&of| self.is_there(of)) {
+                // It was removed meanwhile: first the keys, then the label.
                 continue;
             }
-            let key = Endpoint4::from_bytes(bytes);
-            let rows = self.maps.services.rows();
-            let record = rows.get(id as usize).context("the map services4 names a service that does not exist")?.load();
             let (array, name) = Self::label(label.as_ref());
-            services.push(ServiceView {
-                id,
-                array,
-                name,
-                vip: Ipv4Addr::from(key.address()),
-                port: key.port(),
-                protocol: key.protocol(),
-                server_port: u16::from_be(record.method.server_port),
-                mode: record.method.mode,
-                hash: record.method.hash,
-                block: (record.block != NO_BLOCK).then_some(record.block),
-            });
+            let rows = self.maps.services.rows();
+            let record = rows.get(id as usize).context("a key names a service that does not exist")?.load();
+            let first_of_id = services.len();
+            for (address, port, protocol) in endpoints {
+                let partner = services[first_of_id..].iter_mut().find_map(|service| {
+                    let both = both(service.vip, address)?;
+                    ((service.port, service.protocol) == (port, protocol)).then_some((service, both))
+                });
+                if let Some((service, both)) = partner {
+                    service.vip = both;
+                    continue;
+                }
+                services.push(ServiceView {
+                    id,
+                    array: array.clone(),
+                    name: name.clone(),
+                    vip: address.into(),
+                    port,
+                    protocol,
+                    server_port: u16::from_be(record.method.server_port),
+                    mode: record.method.mode,
+                    hash: record.method.hash,
+                    block: (record.block != NO_BLOCK).then_some(record.block),
+                });
+            }
         }
-        services.sort_by_key(|service| service.id);
         Ok(services)
+    }
+
+    fn is_there(&self, (address, port, protocol): (IpAddr, u16, u8)) -> bool {
+        match address {
+            IpAddr::V4(address) => {
+                self.maps.services4.get(&Endpoint4::new(address.octets(), port, protocol).to_bytes(), 0).is_ok()
+            }
+            IpAddr::V6(address) => {
+                self.maps.services6.get(&Endpoint6::new(address.octets(), port, protocol).to_bytes(), 0).is_ok()
+            }
+        }
+    }
+
+    /// Address, port and protocol number of every key, by service id; IPv4 first.
+    fn endpoints(&self) -> anyhow::Result<Endpoints> {
+        let mut endpoints: BTreeMap<u32, Vec<_>> = BTreeMap::new();
+        for entry in &self.maps.services4 {
+            let (bytes, id) = entry.context("the map services4 cannot be read")?;
+            let key = Endpoint4::from_bytes(bytes);
+            endpoints.entry(id).or_default().push((key.address().into(), key.port(), key.protocol()));
+        }
+        for entry in &self.maps.services6 {
+            let (bytes, id) = entry.context("the map services6 cannot be read")?;
+            let key = Endpoint6::from_bytes(bytes);
+            endpoints.entry(id).or_default().push((key.address().into(), key.port(), key.protocol()));
+        }
+        Ok(endpoints)
     }
 
     /// The servers, by id.
@@ -229,14 +275,11 @@ impl View {
     }
 
     /// Connections that clients made to `nat` servers' own addresses: client and server.
-    pub fn direct_connections(&self) -> anyhow::Result<Vec<(SocketAddrV4, SocketAddrV4)>> {
-        let mut connections = Vec::new();
-        for key in self.maps.direct4.keys() {
-            let Direct4Parts { client, client_port, server, server_port } =
-                Direct4::from_bytes(key.context("the map direct4 cannot be read")?).parts();
-            let socket = |address: [u8; 4], port| SocketAddrV4::new(Ipv4Addr::from(address), port);
-            connections.push((socket(client, client_port), socket(server, server_port)));
-        }
+    pub fn direct_connections(&self) -> anyhow::Result<Vec<(SocketAddr, SocketAddr)>> {
+        let v4 = self.maps.direct4.keys().map(|key| key.map(|key| sockets(Direct4::from_bytes(key).parts())));
+        let v6 = self.maps.direct6.keys().map(|key| key.map(|key| sockets(Direct6::from_bytes(key).parts())));
+        let mut connections =
+            v4.chain(v6).collect::<Result<Vec<_>, _>>().context("the map direct4 or direct6 cannot be read")?;
         connections.sort();
         Ok(connections)
     }
@@ -251,4 +294,17 @@ impl View {
         let text = |text: Option<&str>| text.unwrap_or("?").to_owned();
         label.map_or_else(|| (text(None), text(None)), |label| (text(label.array()), text(label.name())))
     }
+}
+
+/// A VIP with another address, when that is of the family it lacks.
+fn both(vip: Addresses, address: IpAddr) -> Option<Addresses> {
+    match (vip, address) {
+        (Addresses::V4(v4), IpAddr::V6(v6)) | (Addresses::V6(v6), IpAddr::V4(v4)) => Some(Addresses::Both(v4, v6)),
+        _ => None,
+    }
+}
+
+fn sockets<A: Into<IpAddr>>(parts: DirectParts<A>) -> (SocketAddr, SocketAddr) {
+    let DirectParts { client, client_port, server, server_port } = parts;
+    (SocketAddr::new(client.into(), client_port), SocketAddr::new(server.into(), server_port))
 }

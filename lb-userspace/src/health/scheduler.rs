@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -27,7 +27,7 @@ const FIRST_WITHIN: Duration = Duration::from_millis(200);
 /// How far, as a share of the interval, a start may be off, so that checks do not fall into step.
 const JITTER: f64 = 0.05;
 
-/// Names one check of one server within one service.
+/// Names one check of one address of one server within one service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CheckId {
     /// The array's name.
@@ -36,13 +36,16 @@ pub struct CheckId {
     pub service: Arc<str>,
     /// The server's name.
     pub server: Arc<str>,
+    /// The address of the server that is asked.
+    pub address: IpAddr,
     /// Position of the check in its service.
     pub index: usize,
 }
 
 impl fmt::Display for CheckId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{} check {}", self.array, self.service, self.server, self.index + 1)
+        let Self { array, service, server, address, index } = self;
+        write!(f, "{array}/{service}/{server} check {} of {address}", index + 1)
     }
 }
 

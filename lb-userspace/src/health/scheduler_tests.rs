@@ -78,7 +78,13 @@ impl Seen {
 }
 
 fn id(server: &str, index: usize) -> CheckId {
-    CheckId { array: "a".into(), service: "https".into(), server: server.into(), index }
+    CheckId {
+        array: "a".into(),
+        service: "https".into(),
+        server: server.into(),
+        address: std::net::Ipv4Addr::LOCALHOST.into(),
+        index,
+    }
 }
 
 fn scheduled(server: &str, address: SocketAddr, interval: Duration) -> ScheduledCheck {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::Ipv4Addr,
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -21,12 +21,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Announcements under way.
 #[derive(Debug, Default)]
 pub(super) struct Announcements {
-    left: BTreeMap<Ipv4Addr, (u8, Instant)>,
+    left: BTreeMap<IpAddr, (u8, Instant)>,
 }
 
 impl Announcements {
     /// Has `vips` announced, the first time as soon as [`Announcements::send`] is called.
-    pub(super) fn begin(&mut self, vips: Vec<Ipv4Addr>) {
+    pub(super) fn begin(&mut self, vips: Vec<IpAddr>) {
         if !vips.is_empty() {
             info!(?vips, "announcing");
         }

@@ -63,25 +63,32 @@ fn server_rules() {
 }
 
 #[test]
-fn addresses_are_one_unicast_ipv4_address() {
+fn addresses_are_unicast_and_one_of_each_family() {
     for (value, message, remedy) in [
-        ("\"10.1.0\"", "`address` is \"10.1.0\", which is not an IPv4 address", "like address = \"10.1.0.11\""),
-        ("\"010.1.0.1\"", "`address` is \"010.1.0.1\", which is not an IPv4 address", "write it like"),
-        ("\"ex01\"", "`address` is \"ex01\", which is not an IPv4 address", "write it like"),
+        ("\"10.1.0\"", "`address` is \"10.1.0\", which is not an IP address", "like address = \"10.1.0.11\""),
+        ("\"010.1.0.1\"", "`address` is \"010.1.0.1\", which is not an IP address", "write it like"),
+        ("\"ex01\"", "`address` is \"ex01\", which is not an IP address", "write it like"),
         ("\"10.1.0.9/24\"", "`address` is \"10.1.0.9/24\", an address with a prefix length", "address = \"10.1.0.9\""),
         ("\"10.1.0.9:80\"", "`address` is \"10.1.0.9:80\", an address with a port", "address = \"10.1.0.9\""),
         (
-            "\"2001:db8::1\"",
-            "`address` is \"2001:db8::1\"; IPv6 is not supported by this version yet",
-            "use an IPv4 address",
+            "\"2001:db8::11/64\"",
+            "`address` is \"2001:db8::11/64\", an address with a prefix length",
+            "\"2001:db8::11\"",
         ),
-        ("[]", "`address` is an empty list", "one IPv4 address"),
+        ("\"[2001:db8::11]:80\"", "`address` is \"[2001:db8::11]:80\", an address with a port", "\"2001:db8::11\""),
+        ("\"[2001:db8::11]\"", "`address` is \"[2001:db8::11]\", an address in brackets", "address = \"2001:db8::11\""),
+        ("[]", "`address` is an empty list", "one IPv4 and one IPv6"),
+        ("[\"10.1.0.8\", \"10.1.0.9\"]", "`address` has 2 IPv4 addresses", "keep one of each family"),
+        ("[\"2001:db8::8\", \"2001:db8::9\", \"10.1.0.9\"]", "`address` has 2 IPv6 addresses", "keep one"),
+        ("\"::\"", "`address` is ::, the unspecified address", "unicast"),
+        ("\"::1\"", "`address` is ::1, the loopback address", "unicast"),
+        ("\"ff02::1\"", "`address` is ff02::1, a multicast address", "unicast"),
+        ("\"fe80::11\"", "`address` is fe80::11, a link-local address", "unicast"),
         (
-            "[\"10.1.0.9\", \"2001:db8::1\"]",
-            "`address` with addresses of both families is not supported by this version yet",
-            "keep the IPv4 address alone",
+            "[\"10.1.0.9\", \"::ffff:10.1.0.9\"]",
+            "`address` is ::ffff:10.1.0.9, an IPv4 address written as IPv6 (::ffff:0:0/96)",
+            "unicast",
         ),
-        ("[\"10.1.0.8\", \"10.1.0.9\"]", "`address` has 2 addresses", "keep one"),
         ("10", "`address` must be a string, or a list of strings, not a whole number", "write it like"),
         ("\"0.0.0.0\"", "`address` is 0.0.0.0, an address of \"this network\" (0.0.0.0/8)", "unicast"),
         ("\"127.0.0.1\"", "`address` is 127.0.0.1, a loopback address", "unicast"),
@@ -124,4 +131,52 @@ fn one_node_has_room_for_32767_servers() {
     };
     assert_eq!(findings(&text(32_767)), []);
     errors(&text(32_768), &[(2, "this is one server more than the 32767 of one node", "another node")]);
+}
+
+#[test]
+fn addresses_of_both_families_are_held_to_the_same_rules() {
+    let dual = |line: usize, with: &str| {
+        let text = replaced(10, "address = [\"10.1.0.11\", \"2001:db8:1::11\"]");
+        let text = text.replace("address = \"10.1.0.12\"", "address = [\"2001:db8:1::12\", \"10.1.0.12\"]");
+        let text = text.replace("vip = \"10.1.0.100\"", "vip = [\"10.1.0.100\", \"2001:db8:1::100\"]");
+        let mut lines: Vec<_> = text.lines().collect();
+        lines[line - 1] = with;
+        lines.join("\n") + "\n"
+    };
+    assert_eq!(findings(&dual(1, "[node]")), []);
+    errors(
+        &dual(13, "address = [\"10.1.0.12\", \"2001:db8:1::11\"]"),
+        &[(13, "address 2001:db8:1::11 is listed twice in array \"ams\"", "its own address")],
+    );
+    errors(
+        &dual(16, "vip = [\"10.1.0.101\", \"2001:db8:1::12\"]"),
+        &[(16, "the VIP 2001:db8:1::12 is the address of a server", "choose a VIP")],
+    );
+    errors(
+        &dual(24, "port = 443"),
+        &[
+            (23, "10.1.0.100:443 TCP already belongs to service \"https\" of array \"ams\"", "another VIP or port"),
+            (
+                23,
+                "[2001:db8:1::100]:443 TCP already belongs to service \"https\" of array \"ams\"",
+                "another VIP or port",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn nat_needs_servers_of_the_vips_families() {
+    let text = replaced(16, "mode = \"nat\"\nvip = [\"10.1.0.100\", \"2001:db8:1::100\"]");
+    let text = text.replace("address = \"10.1.0.12\"", "address = [\"2001:db8:1::12\", \"10.1.0.12\"]");
+    errors(
+        &text,
+        &[(
+            17,
+            "service \"https\" of array \"ams\" uses nat and has the IPv6 VIP 2001:db8:1::100, but server \"EX01\" has no IPv6 \
+             address",
+            "add the server's IPv6 address",
+        )],
+    );
+    assert_eq!(findings(&text.replace("mode = \"nat\"", "mode = \"dsr\"")), [], "dsr can do without");
 }

@@ -55,8 +55,9 @@ impl Tables {
 
     fn service(&self) -> Result<ServiceView> {
         let services = self.view.services()?;
-        let found =
-            services.into_iter().find(|service| service.vip == *self.vip.ip() && service.port == self.vip.port());
+        let found = services
+            .into_iter()
+            .find(|service| service.vip.v4() == Some(*self.vip.ip()) && service.port == self.vip.port());
         found.with_context(|| format!("no service on {} in the maps", self.vip))
     }
 }

@@ -6,12 +6,17 @@
 
 #![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a case that cannot be built fails its test")]
 
+mod cases6_answers;
+mod cases6_nat;
+mod cases6_steering;
 mod cases_answers;
 mod cases_flaws;
 mod cases_nat;
 mod cases_others;
 mod cases_steering;
+mod cases_vlan;
 pub mod frames;
+pub mod frames6;
 pub mod memory;
 pub mod tables;
 
@@ -67,6 +72,10 @@ pub fn cases() -> Vec<Case> {
         cases_flaws::cases(),
         cases_answers::cases(),
         cases_others::cases(),
+        cases6_steering::cases(),
+        cases6_nat::cases(),
+        cases6_answers::cases(),
+        cases_vlan::cases(),
     ];
     parts.into_iter().flatten().collect()
 }

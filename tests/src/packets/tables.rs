@@ -1,9 +1,12 @@
 //! The set-ups that cases run against: who is where, and what the tables and the routes say.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 use caslb::{
-    config::deployment::{HashKind, Mode, Protocol, XdpMode},
+    config::deployment::{Addresses, HashKind, Mode, Protocol, XdpMode},
     controller::target::{NicTarget, NodeTarget, ServerTarget, ServiceTarget, Target, VipTarget},
     host::Path,
 };
@@ -43,8 +46,41 @@ pub const UNRESOLVED_CLIENT: [u8; 4] = [203, 0, 113, 7];
 pub const NARROW_CLIENT: [u8; 4] = [192, 0, 2, 200];
 /// A client; the routing table says that it cannot be reached.
 pub const UNREACHABLE_CLIENT: [u8; 4] = [198, 18, 0, 7];
-/// See [`NARROW_CLIENT`].
+/// Packets to [`NARROW_CLIENT`] have at most so many bytes.
 pub const NARROW_MTU: u16 = 1000;
+/// Packets to [`NARROW_CLIENT6`] have at most so many bytes: the least that IPv6 allows.
+pub const NARROW_MTU6: u16 = 1280;
+
+/// The VIP's IPv6 address.
+pub const VIP6: [u8; 16] = lan6(0x100);
+/// An IPv6 address in the LAN that is no VIP.
+pub const NO_VIP6: [u8; 16] = lan6(0x101);
+/// The balancer's own IPv6 address.
+pub const OWN6: [u8; 16] = lan6(1);
+/// Somebody else on the LAN.
+pub const NEIGHBOUR6: [u8; 16] = lan6(0x99);
+/// A client; the way back is through the router on the LAN.
+pub const CLIENT6: [u8; 16] = client6(1, 0x50);
+/// A client; the way back is through the router behind the other NIC.
+pub const WAN_CLIENT6: [u8; 16] = client6(2, 7);
+/// A client; the MAC address of the router on the way back is not known.
+pub const UNRESOLVED_CLIENT6: [u8; 16] = client6(3, 7);
+/// A client; the way back carries packets of at most [`NARROW_MTU6`] bytes.
+pub const NARROW_CLIENT6: [u8; 16] = client6(4, 0x200);
+/// A client; the routing table says that it cannot be reached.
+pub const UNREACHABLE_CLIENT6: [u8; 16] = client6(5, 7);
+
+/// `2001:db8:1::LAST`
+const fn lan6(last: u16) -> [u8; 16] {
+    let [high, low] = last.to_be_bytes();
+    [0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, high, low]
+}
+
+/// `2001:db8:ff:NETWORK::LAST`
+const fn client6(network: u8, last: u16) -> [u8; 16] {
+    let [high, low] = last.to_be_bytes();
+    [0x20, 1, 0xd, 0xb8, 0, 0xff, 0, network, 0, 0, 0, 0, 0, 0, high, low]
+}
 
 /// The client's port.
 pub const CLIENT_PORT: u16 = 40_000;
@@ -76,8 +112,10 @@ pub struct Server {
     pub id: u16,
     /// Its position in the array, which the counters use.
     pub ordinal: u16,
-    /// Its address.
+    /// Its IPv4 address.
     pub address: [u8; 4],
+    /// Its IPv6 address.
+    pub address6: [u8; 16],
     /// Its MAC address.
     pub mac: [u8; 6],
     /// The NIC it is behind: index and MAC address.
@@ -85,19 +123,40 @@ pub struct Server {
 }
 
 /// A server on the LAN.
-pub const EX01: Server =
-    Server { name: "EX01", id: 1, ordinal: 0, address: [10, 1, 0, 11], mac: [2, 0, 0, 0, 1, 11], nic: (LAN, OWN_MAC) };
+pub const EX01: Server = Server {
+    name: "EX01",
+    id: 1,
+    ordinal: 0,
+    address: [10, 1, 0, 11],
+    address6: lan6(0x11),
+    mac: [2, 0, 0, 0, 1, 11],
+    nic: (LAN, OWN_MAC),
+};
 /// Another one on the LAN.
-pub const EX02: Server =
-    Server { name: "EX02", id: 2, ordinal: 1, address: [10, 1, 0, 12], mac: [2, 0, 0, 0, 1, 12], ..EX01 };
+pub const EX02: Server = Server {
+    name: "EX02",
+    id: 2,
+    ordinal: 1,
+    address: [10, 1, 0, 12],
+    address6: lan6(0x12),
+    mac: [2, 0, 0, 0, 1, 12],
+    ..EX01
+};
 /// A server behind the other NIC.
-pub const EX03: Server =
-    Server { name: "EX03", id: 3, ordinal: 2, address: [10, 2, 0, 13], mac: [2, 0, 0, 0, 2, 13], nic: (WAN, WAN_MAC) };
+pub const EX03: Server = Server {
+    name: "EX03",
+    id: 3,
+    ordinal: 2,
+    address: [10, 2, 0, 13],
+    address6: [0x20, 1, 0xd, 0xb8, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x13],
+    mac: [2, 0, 0, 0, 2, 13],
+    nic: (WAN, WAN_MAC),
+};
 /// An id that no server has and no map has room for.
 const NOBODY: u16 = 9999;
 
-/// What the data plane holds while a case runs. Unless it says otherwise: TCP 443 and UDP 53 of the VIP, the VIP is
-/// announced, unknown ports are dropped, and both services go to EX01.
+/// What the data plane holds while a case runs. Unless it says otherwise: TCP 443 and UDP 53 of the VIP, which has an
+/// address of each family as the servers have; the VIP is announced, unknown ports are dropped, and both services go to EX01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setup {
     /// Mode `dsr`.
@@ -174,13 +233,18 @@ impl Setup {
             id,
             array: "ams".to_owned(),
             name: name.to_owned(),
-            vip: Ipv4Addr::from(VIP),
+            vip: Addresses::Both(Ipv4Addr::from(VIP), Ipv6Addr::from(VIP6)),
             port,
             protocol,
             server_port: if nat { server_port } else { port },
             mode: if nat { Mode::Nat } else { Mode::Dsr },
             hash: if self == Self::SpreadByClient { HashKind::Client } else { HashKind::Flow },
             table: table.clone(),
+        };
+        let vip = |address: IpAddr| VipTarget {
+            address,
+            announced: !matches!(self, Self::Withdrawn | Self::NotAnnounced),
+            pass_unknown: self == Self::PassUnknown,
         };
         let servers = [EX01, EX02, EX03];
         Target {
@@ -191,30 +255,33 @@ impl Setup {
                 service(DNS, "dns", DNS_PORT, Protocol::Udp, SERVER_DNS_PORT),
             ],
             servers: servers.iter().map(|server| server.target(self != Self::NoPath)).collect(),
-            vips: vec![VipTarget {
-                address: Ipv4Addr::from(VIP),
-                announced: !matches!(self, Self::Withdrawn | Self::NotAnnounced),
-                pass_unknown: self == Self::PassUnknown,
-            }],
+            vips: vec![vip(VIP.into()), vip(VIP6.into())],
         }
     }
 }
 
 impl Server {
     fn target(&self, reachable: bool) -> ServerTarget {
-        let path = reachable.then(|| self.path());
-        let Self { name, id, ordinal, address, .. } = *self;
+        let path4 = reachable.then(|| self.path());
+        let path6 = reachable.then(|| self.path6());
+        let Self { name, id, ordinal, address, address6, .. } = *self;
         ServerTarget {
             id,
             ordinal,
             array: "ams".to_owned(),
             name: format!("{name}.contoso.com"),
-            address: Ipv4Addr::from(address),
-            path,
+            address: Addresses::Both(Ipv4Addr::from(address), Ipv6Addr::from(address6)),
+            path4,
+            path6,
         }
     }
 
-    /// The way there.
+    /// The way there for IPv6 packets.
+    pub fn path6(&self) -> Path {
+        Path { next_hop: self.address6.into(), source: OWN6.into(), ..self.path() }
+    }
+
+    /// The way there for IPv4 packets.
     pub fn path(&self) -> Path {
         let (ifindex, source_mac) = self.nic;
         Path {
@@ -253,4 +320,13 @@ route add 192.0.2.128/25 via 10.1.0.254 mtu lock 1000
 route add 198.51.100.0/24 via 10.2.0.254
 route add 203.0.113.0/24 via 10.1.0.253
 route add unreachable 198.18.0.0/15
+address add 2001:db8:1::1/64 dev lan0 nodad
+address add 2001:db8:2::1/64 dev wan0 nodad
+neighbour add 2001:db8:1::fe lladdr 02:00:00:00:01:fe nud permanent dev lan0
+neighbour add 2001:db8:2::fe lladdr 02:00:00:00:02:fe nud permanent dev wan0
+route add 2001:db8:ff:1::/64 via 2001:db8:1::fe
+route add 2001:db8:ff:2::/64 via 2001:db8:2::fe
+route add 2001:db8:ff:3::/64 via 2001:db8:1::fd
+route add 2001:db8:ff:4::/64 via 2001:db8:1::fe mtu lock 1280
+route add unreachable 2001:db8:ff:5::/64
 ";

@@ -118,7 +118,7 @@ fn a_pin_of_another_shape_is_refused_and_nothing_is_changed() {
             for refusal in [DataPlane::open(node.name(), false).err().unwrap().to_string(), view_refusal(&node)] {
                 assert!(refusal.contains("shape") && refusal.contains("caslb detach"), "{name}: {refusal}");
             }
-            assert_eq!(fs::read_dir(&set.path).unwrap().count(), 15, "{name}");
+            assert_eq!(fs::read_dir(&set.path).unwrap().count(), 19, "{name}");
             assert_eq!(program_on("lan0"), attached, "{name}");
 
             fs::remove_file(set.map(name)).unwrap();

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail it")]
 
 mod adoption;
+mod families;
 mod fixture;
 mod growth;
 mod nics;

@@ -73,7 +73,8 @@ fn a_nic_that_was_made_anew_is_attached_to_again() {
             }
             target.nics = vec![NicTarget { ifindex: index, ..nic() }];
             for server in &mut target.servers {
-                if let Some(path) = server.path.as_mut().filter(|path| path.interface == "lan0") {
+                let paths = [&mut server.path4, &mut server.path6].into_iter().filter_map(Option::as_mut);
+                for path in paths.filter(|path| path.interface == "lan0") {
                     path.ifindex = index;
                 }
             }

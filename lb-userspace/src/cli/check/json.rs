@@ -1,6 +1,6 @@
 //! The result of `caslb check` as JSON. The field names are stable: scripts rely on them.
 
-use std::{collections::BTreeSet, fmt::Write as _, net::Ipv4Addr};
+use std::{collections::BTreeSet, fmt::Write as _, net::IpAddr};
 
 use serde::Serialize;
 
@@ -61,14 +61,18 @@ struct ArrayView<'a> {
 #[derive(Serialize)]
 struct ServerView<'a> {
     name: &'a str,
-    address: Ipv4Addr,
+    /// The IPv4 address of two.
+    address: IpAddr,
+    addresses: Vec<IpAddr>,
     weight: u16,
 }
 
 #[derive(Serialize)]
 struct ServiceView<'a> {
     name: &'a str,
-    vip: Ipv4Addr,
+    /// The IPv4 address of two.
+    vip: IpAddr,
+    vips: Vec<IpAddr>,
     port: u16,
     protocol: &'static str,
     server_port: u16,
@@ -198,7 +202,7 @@ fn array(Array { name, namespaces, servers, services }: &Array) -> ArrayView<'_>
 }
 
 fn server(Server { name, address, weight }: &Server) -> ServerView<'_> {
-    ServerView { name, address: *address, weight: *weight }
+    ServerView { name, address: address.first(), addresses: address.iter().collect(), weight: *weight }
 }
 
 fn service(service: &Service) -> ServiceView<'_> {
@@ -206,7 +210,8 @@ fn service(service: &Service) -> ServiceView<'_> {
         service;
     ServiceView {
         name,
-        vip: *vip,
+        vip: vip.first(),
+        vips: vip.iter().collect(),
         port: *port,
         protocol: protocol.word(),
         server_port: *server_port,

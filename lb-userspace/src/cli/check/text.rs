@@ -13,7 +13,7 @@ use crate::{
     dataplane::sizing::{MapSize, sizes},
 };
 
-use super::json::verify;
+use super::{super::output::lines, json::verify};
 
 /// Columns of the output, less the two by which tables are set in.
 const WIDTH: u16 = 98;
@@ -56,7 +56,7 @@ fn servers(array: &Array) -> String {
     for server in &array.servers {
         table.add_row([
             server.name.clone(),
-            server.address.to_string(),
+            lines(&server.address.iter().collect::<Vec<_>>()),
             server.weight.to_string(),
             share(u64::from(server.weight), total),
         ]);
@@ -78,7 +78,7 @@ fn services(array: &Array) -> String {
     for service in &array.services {
         table.add_row([
             service.name.clone(),
-            service.vip.to_string(),
+            lines(&service.vip.iter().collect::<Vec<_>>()),
             format!("{}/{}", service.port, service.protocol),
             service.mode.to_string(),
             service.server_port.to_string(),

@@ -1,6 +1,6 @@
 //! The shape of `caslb dump --json`, whose field names are stable. What was not asked for is left out.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use lb_common::layout::{HashKind, Mode};
 use serde::Serialize;
@@ -31,7 +31,7 @@ pub(super) struct Document {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Vip {
-    pub(super) address: Ipv4Addr,
+    pub(super) address: IpAddr,
     pub(super) announced: bool,
     pub(super) unknown_port: &'static str,
 }
@@ -41,7 +41,9 @@ pub(super) struct Service {
     pub(super) id: u32,
     pub(super) array: String,
     pub(super) name: String,
-    pub(super) vip: Ipv4Addr,
+    /// The IPv4 address of two.
+    pub(super) vip: IpAddr,
+    pub(super) vips: Vec<IpAddr>,
     pub(super) port: u16,
     pub(super) protocol: String,
     pub(super) mode: &'static str,
@@ -55,9 +57,14 @@ pub(super) struct Server {
     pub(super) id: u16,
     pub(super) array: String,
     pub(super) name: String,
-    pub(super) address: Ipv4Addr,
+    /// The IPv4 address of two; none when the record is being filled.
+    pub(super) address: Option<IpAddr>,
+    pub(super) addresses: Vec<IpAddr>,
     pub(super) ordinal: u16,
+    /// For IPv4 packets, or where there is no such way, for IPv6 packets.
     pub(super) path: Option<Path>,
+    /// For IPv6 packets.
+    pub(super) path6: Option<Path>,
 }
 
 #[derive(Debug, Serialize)]
@@ -149,7 +156,8 @@ fn service(service: &ServiceView) -> Service {
         id: service.id,
         array: service.array.clone(),
         name: service.name.clone(),
-        vip: service.vip,
+        vip: service.vip.first(),
+        vips: service.vip.iter().collect(),
         port: service.port,
         protocol: match service.protocol {
             6 => "tcp".to_owned(),
@@ -170,20 +178,31 @@ fn service(service: &ServiceView) -> Service {
 }
 
 fn server(server: &ServerView) -> Server {
-    let path = server.record.path4;
+    let record = &server.record;
+    let v4 = Ipv4Addr::from(record.address4.to_le_bytes());
+    let v6 = Ipv6Addr::from(record.address6);
+    let v4 = (!v4.is_unspecified()).then_some(IpAddr::V4(v4));
+    let v6 = (!v6.is_unspecified()).then_some(IpAddr::V6(v6));
+    let addresses: Vec<_> = v4.into_iter().chain(v6).collect();
     Server {
         id: server.id,
         array: server.array.clone(),
         name: server.name.clone(),
-        address: Ipv4Addr::from(server.record.address4.to_le_bytes()),
-        ordinal: server.record.ordinal,
-        path: (path.ifindex != 0).then(|| Path {
-            ifindex: path.ifindex,
-            destination_mac: ShowMac(path.dst.bytes()).to_string(),
-            source_mac: ShowMac(path.src.bytes()).to_string(),
-            mtu: path.mtu,
-        }),
+        address: addresses.first().copied(),
+        addresses,
+        ordinal: record.ordinal,
+        path: path(&record.path4).or_else(|| path(&record.path6)),
+        path6: path(&record.path6),
     }
+}
+
+fn path(path: &lb_common::layout::Path) -> Option<Path> {
+    (path.ifindex != 0).then(|| Path {
+        ifindex: path.ifindex,
+        destination_mac: ShowMac(path.dst.bytes()).to_string(),
+        source_mac: ShowMac(path.src.bytes()).to_string(),
+        mtu: path.mtu,
+    })
 }
 
 fn tables(view: &View, services: &[ServiceView]) -> Vec<Table> {
@@ -204,7 +223,7 @@ fn tables(view: &View, services: &[ServiceView]) -> Vec<Table> {
 }
 
 fn flows(view: &View) -> anyhow::Result<Vec<Flow>> {
-    let flow = |(client, server): (std::net::SocketAddrV4, std::net::SocketAddrV4)| Flow {
+    let flow = |(client, server): (SocketAddr, SocketAddr)| Flow {
         kind: "direct",
         client: client.to_string(),
         server: server.to_string(),

@@ -2,10 +2,13 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::Ipv4Addr,
+    net::{IpAddr, SocketAddr},
 };
 
+use toml::Spanned;
+
 use crate::config::{
+    addresses::Given,
     deployment::{Mode, Protocol},
     diagnostic::{Findings, Span, quoted},
     words::Word as _,
@@ -36,6 +39,7 @@ pub(super) fn validate(node: &draft::Node, arrays: &[draft::Array], findings: &m
     sockets(&services, findings);
     vips_are_no_servers(arrays, &services, findings);
     agree_on_vips(&services, findings);
+    nat_keeps_families(&services, findings);
     nat_replies(&services, findings);
     if let Some(largest) = arrays.iter().max_by_key(|array| array.servers.len()) {
         let name = largest.name.as_ref().map_or("", |name| name.get_ref());
@@ -57,26 +61,19 @@ fn limits(arrays: &[draft::Array], services: &[Member<'_>], findings: &mut Findi
 
 /// A VIP, port and protocol belong to one service.
 fn sockets(services: &[Member<'_>], findings: &mut Findings) {
-    let mut taken: HashMap<(Ipv4Addr, u16, Protocol), Member<'_>> = HashMap::new();
+    let mut taken: HashMap<(SocketAddr, Protocol), (Member<'_>, Span)> = HashMap::new();
     for (array, service) in services {
-        let (Some(vip), Some(port), Some(protocol)) = (&service.vip, &service.port, service.protocol) else {
+        let (Some(vips), Some(port), Some(protocol)) = (&service.vip, &service.port, service.protocol) else {
             continue;
         };
-        let Some(first) = taken.insert((*vip.get_ref(), *port.get_ref(), protocol), (*array, *service)) else {
-            continue;
-        };
-        let message = format!(
-            "{}:{} {} already belongs to {}",
-            vip.get_ref(),
-            port.get_ref(),
-            protocol.word().to_uppercase(),
-            title(first)
-        );
-        let remedy = "give this service another VIP or port, or remove one of the two";
-        let related = first.1.vip.as_ref().map(|vip| (vip.span(), "first here"));
-        match related {
-            Some(related) => findings.conflict(vip.span(), related, message, remedy),
-            None => findings.error(vip.span(), message, remedy),
+        for vip in vips.iter() {
+            let socket = SocketAddr::new(*vip.get_ref(), *port.get_ref());
+            let Some((first, there)) = taken.insert((socket, protocol), ((*array, *service), vip.span())) else {
+                continue;
+            };
+            let message = format!("{socket} {} already belongs to {}", protocol.word().to_uppercase(), title(first));
+            let remedy = "give this service another VIP or port, or remove one of the two";
+            findings.conflict(vip.span(), (there, "first here"), message, remedy);
         }
     }
 }
@@ -84,14 +81,14 @@ fn sockets(services: &[Member<'_>], findings: &mut Findings) {
 /// In `dsr` mode a server that had the VIP as its own address would answer ARP for it; in any mode the balancer would
 /// steer its own health checks.
 fn vips_are_no_servers(arrays: &[draft::Array], services: &[Member<'_>], findings: &mut Findings) {
-    let servers: HashMap<Ipv4Addr, Span> = arrays
+    let servers: HashMap<IpAddr, Span> = arrays
         .iter()
         .flat_map(|array| &array.servers)
         .filter_map(|server| server.address.as_ref())
+        .flat_map(Given::iter)
         .map(|address| (*address.get_ref(), address.span()))
         .collect();
-    for (_, service) in services {
-        let Some(vip) = &service.vip else { continue };
+    for vip in services.iter().filter_map(|(_, service)| service.vip.as_ref()).flat_map(Given::iter) {
         if let Some(server) = servers.get(vip.get_ref()) {
             findings.conflict(
                 vip.span(),
@@ -105,24 +102,25 @@ fn vips_are_no_servers(arrays: &[draft::Array], services: &[Member<'_>], finding
 
 /// What is said for each service, but holds for its VIP.
 fn agree_on_vips(services: &[Member<'_>], findings: &mut Findings) {
-    let mut first: HashMap<Ipv4Addr, Member<'_>> = HashMap::new();
-    for member in services {
-        let (_, service) = *member;
-        let Some(vip) = &service.vip else { continue };
-        let (array, other) = *first.entry(*vip.get_ref()).or_insert(*member);
+    let mut first: HashMap<IpAddr, (Member<'_>, Span)> = HashMap::new();
+    let vips = services.iter().flat_map(|&member| {
+        let vips = member.1.vip.iter().flat_map(Given::iter);
+        vips.map(move |vip| (member, vip))
+    });
+    for (member, vip) in vips {
+        let (_, service) = member;
+        let ((array, other), there) = first.entry(*vip.get_ref()).or_insert((member, vip.span())).clone();
         let differ = [
             ("unknown_port", differs(service.unknown_port, other.unknown_port), &service.unknown_port_span),
             ("announce", differs(service.announce, other.announce), &service.announce_span),
         ];
         for (key, values, span) in differ {
-            let (Some((here, there)), Some(other_vip)) = (values, &other.vip) else {
-                continue;
-            };
+            let Some((this, that)) = values else { continue };
             findings.conflict(
                 span.clone().unwrap_or_else(|| vip.span()),
-                (other_vip.span(), "the other service"),
+                (there.clone(), "the other service"),
                 format!(
-                    "`{key}` is {here:?} here and {there:?} in {}, but it holds for the whole VIP {}",
+                    "`{key}` is {this:?} here and {that:?} in {}, but it holds for the whole VIP {}",
                     title((array, other)),
                     vip.get_ref()
                 ),
@@ -141,6 +139,32 @@ fn differs<W: crate::config::words::Word + PartialEq>(
     (here != there).then(|| (here.word(), there.word()))
 }
 
+/// In `nat` mode the destination is rewritten within its family.
+fn nat_keeps_families(services: &[Member<'_>], findings: &mut Findings) {
+    for (array, service) in services.iter().filter(|(_, service)| service.mode == Some(Mode::Nat)) {
+        let Some(vips) = &service.vip else { continue };
+        for server in &array.servers {
+            let Some(addresses) = &server.address else { continue };
+            let Some(vip) = vips.iter().find(|vip| !addresses.has_family(vip)) else {
+                continue;
+            };
+            let family = if vip.get_ref().is_ipv4() { "IPv4" } else { "IPv6" };
+            let name = server.name.as_ref().map_or("", |name| name.get_ref());
+            findings.conflict(
+                vip.span(),
+                (addresses.span(), "the server"),
+                format!(
+                    "{} uses nat and has the {family} VIP {}, but server {} has no {family} address",
+                    title((array, service)),
+                    vip.get_ref(),
+                    quoted(name)
+                ),
+                format!("add the server's {family} address, remove this VIP, or write mode = \"dsr\" for this service"),
+            );
+        }
+    }
+}
+
 /// A reply in `nat` mode names its service by the server's address, port and protocol alone.
 fn nat_replies(services: &[Member<'_>], findings: &mut Findings) {
     let mut groups: BTreeMap<(u16, Protocol), Vec<Member<'_>>> = BTreeMap::new();
@@ -152,10 +176,13 @@ fn nat_replies(services: &[Member<'_>], findings: &mut Findings) {
     }
     // Only services that have their port on the servers in common can clash; most deployments end here.
     for ((port, protocol), members) in groups.into_iter().filter(|(_, members)| members.len() > 1) {
-        let mut owners: HashMap<Ipv4Addr, Member<'_>> = HashMap::new();
+        let mut owners: HashMap<IpAddr, Member<'_>> = HashMap::new();
         for member in members {
             // One finding a service, however many servers it shares.
-            let clash = member.0.servers.iter().filter_map(|server| server.address.as_ref()).find_map(|address| {
+            let of_family =
+                |address: &&Spanned<IpAddr>| member.1.vip.as_ref().is_some_and(|vip| vip.has_family(address));
+            let addresses = member.0.servers.iter().filter_map(|server| server.address.as_ref());
+            let clash = addresses.flat_map(Given::iter).filter(of_family).find_map(|address| {
                 let owner = *owners.entry(*address.get_ref()).or_insert(member);
                 (!std::ptr::eq(owner.1, member.1) && !same_socket(owner.1, member.1)).then_some((address, owner))
             });
@@ -169,19 +196,20 @@ fn nat_replies(services: &[Member<'_>], findings: &mut Findings) {
 fn report_nat_clash(
     (array, service): Member<'_>,
     owner: Member<'_>,
-    address: Ipv4Addr,
+    address: IpAddr,
     port: u16,
     protocol: Protocol,
     findings: &mut Findings,
 ) {
     let message = format!(
-        "replies of {address}:{port} {} could belong to {} or to {}",
+        "replies of {} {} could belong to {} or to {}",
+        SocketAddr::new(address, port),
         protocol.word().to_uppercase(),
         title((array, service)),
         title(owner)
     );
     let remedy = "in nat mode give each of the two its own `server_port`, or servers of its own";
-    let place = |service: &draft::Service| service.server_port.as_ref().map(toml::Spanned::span);
+    let place = |service: &draft::Service| service.server_port.as_ref().map(Spanned::span);
     match (place(service), place(owner.1)) {
         (Some(here), Some(there)) => {
             findings.conflict(here, (there, "the other service"), message, remedy);
@@ -192,7 +220,10 @@ fn report_nat_clash(
 
 /// Two services on one VIP, port and protocol are reported as that.
 fn same_socket(one: &draft::Service, other: &draft::Service) -> bool {
-    one.vip == other.vip && one.port == other.port
+    let (Some(vip), Some(others)) = (&one.vip, &other.vip) else {
+        return false;
+    };
+    one.port == other.port && vip.iter().any(|vip| others.iter().any(|other| vip.get_ref() == other.get_ref()))
 }
 
 /// A service for messages.

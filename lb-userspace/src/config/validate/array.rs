@@ -1,7 +1,7 @@
 //! Rules within one `[[array]]`: its names, its servers, and that nothing in it is there twice.
 
 use crate::config::{
-    addresses::one_unicast,
+    addresses::Given,
     diagnostic::{Findings, quoted},
     fields::Field,
     names,
@@ -62,7 +62,7 @@ fn unique_within(array: &draft::Array, title: &str, findings: &mut Findings) {
         findings,
     );
     unique(
-        array.servers.iter().filter_map(|server| server.address.as_ref()),
+        array.servers.iter().filter_map(|server| server.address.as_ref()).flat_map(Given::iter),
         |address| *address,
         |address| format!("address {address} is listed twice in {title}"),
         "give each server its own address, or remove one of them",
@@ -104,7 +104,7 @@ fn server(raw: &RawServer, findings: &mut Findings) -> draft::Server {
     draft::Server {
         span: raw.span.clone(),
         name,
-        address: address.and_then(|values| one_unicast(values, "address", findings)),
+        address: address.and_then(|values| Given::read(values, "address", findings)),
         weight: whole(&raw.weight, "weight", 0..=1000, DEFAULT_WEIGHT, findings),
     }
 }

@@ -1,10 +1,9 @@
 //! A deployment in the making: values in range with their places in the file, and `None` for what has been reported.
 
-use std::net::Ipv4Addr;
-
 use toml::Spanned;
 
 use crate::config::{
+    addresses::Given,
     deployment::{self, AllDown, Check, HashKind, Mode, Protocol, UnknownPort, XdpMode},
     diagnostic::Span,
     words::Announce,
@@ -30,14 +29,14 @@ pub(super) struct Array {
 pub(super) struct Server {
     pub(super) span: Option<Span>,
     pub(super) name: Option<Spanned<String>>,
-    pub(super) address: Option<Spanned<Ipv4Addr>>,
+    pub(super) address: Option<Given>,
     pub(super) weight: Option<u16>,
 }
 
 pub(super) struct Service {
     pub(super) span: Option<Span>,
     pub(super) name: Option<Spanned<String>>,
-    pub(super) vip: Option<Spanned<Ipv4Addr>>,
+    pub(super) vip: Option<Given>,
     pub(super) port: Option<Spanned<u16>>,
     pub(super) protocol: Option<Protocol>,
     pub(super) server_port: Option<Spanned<u16>>,
@@ -80,7 +79,7 @@ impl Server {
     fn finish(self) -> Option<deployment::Server> {
         Some(deployment::Server {
             name: self.name?.into_inner(),
-            address: self.address?.into_inner(),
+            address: self.address?.addresses()?,
             weight: self.weight?,
         })
     }
@@ -90,7 +89,7 @@ impl Service {
     fn finish(self) -> Option<deployment::Service> {
         Some(deployment::Service {
             name: self.name?.into_inner(),
-            vip: self.vip?.into_inner(),
+            vip: self.vip?.addresses()?,
             port: self.port?.into_inner(),
             protocol: self.protocol?,
             server_port: self.server_port?.into_inner(),

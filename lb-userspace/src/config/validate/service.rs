@@ -3,7 +3,7 @@
 use toml::Spanned;
 
 use crate::config::{
-    addresses::one_unicast,
+    addresses::Given,
     deployment::{AllDown, Check, HashKind, Mode, Protocol, UnknownPort},
     diagnostic::Findings,
     fields::Field,
@@ -47,7 +47,7 @@ pub(super) fn validate(
     let key = |key, example| Key { table: "[[array.service]]", span: raw.span.as_ref(), name: key, example };
     let name = name(&raw.name, key("name", "\"https\""), names::label, LABEL, findings);
     let vip = required(&raw.vip, key("vip", "\"10.1.0.100\""), findings);
-    let vip = vip.and_then(|values| one_unicast(values, "vip", findings));
+    let vip = vip.and_then(|values| Given::read(values, "vip", findings));
     let port = required(&raw.port, key("port", "443"), findings).and_then(|value| port(value, "port", findings));
     let protocol = choice(&raw.protocol, "protocol", Some(Protocol::Tcp), findings);
     let mode = choice(&raw.mode, "mode", defaults.mode, findings);

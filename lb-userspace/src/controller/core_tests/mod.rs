@@ -1,5 +1,6 @@
 //! What the core must do, as recorded events and as laws.
 
+mod families;
 mod properties;
 mod reload;
 mod replay;

@@ -157,7 +157,7 @@ fn a_service_that_moves_to_another_vip_takes_its_states_along() {
     let mut replay = three();
     replay.run("10s EX02 ---");
     let before = replay.service("https").clone();
-    let effects = replay.reload(|new| service_of(new, "https").vip = Ipv4Addr::new(10, 1, 0, 101));
+    let effects = replay.reload(|new| service_of(new, "https").vip = Ipv4Addr::new(10, 1, 0, 101).into());
     assert_eq!(shown(&effects), "schedule, watch, apply, announce 10.1.0.101");
     replay.run("table https is EX01 EX03\nvip 10.1.0.101 is announced\nvip 10.1.0.100 is gone");
     assert_ne!(replay.service("https").id, before.id, "packets for the old VIP may still be under way");
@@ -180,7 +180,7 @@ fn a_service_that_is_added_waits_for_its_own_verdicts() {
 fn a_server_with_another_address_is_checked_before_it_gets_slots_again() {
     let mut replay = three();
     let before = id(&replay, "EX02");
-    let effects = replay.reload(|new| server_of(new, "EX02").address = Ipv4Addr::new(10, 1, 0, 22));
+    let effects = replay.reload(|new| server_of(new, "EX02").address = Ipv4Addr::new(10, 1, 0, 22).into());
     assert_eq!(shown(&effects), "schedule, watch, EX02 up>checking, apply");
     replay.run(
         "      table https is EX01 EX03

@@ -7,13 +7,15 @@
 //!      table imap is EX01
 //! ```
 //!
+//! `EX01@4` and `EX01@6` mean one address of the server, `EX01` all of them.
+//!
 //! `+`, `-` and `!` are a check that passed, failed, or could not be run; they concern every check of the server, or
 //! those of one service (`imap/EX01 -`), or one (`https/EX01/1 -`, counted from 0). Behind `=>` stand the effects of the
 //! line, all of them and in order; without `=>` they do not matter.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     time::{Duration, SystemTime},
 };
 
@@ -94,11 +96,13 @@ impl Replay {
             ["links", ref names @ ..] => self.step(Event::Links(names.iter().map(|name| link(name)).collect())),
             ["paths", how] => {
                 let servers: Vec<_> = servers(self.core.deployment()).cloned().collect();
-                servers.iter().flat_map(|server| self.step(path_event(server, how))).collect()
+                let events = servers.iter().flat_map(|server| path_events(server, "", how));
+                events.flat_map(|event| self.step(event)).collect()
             }
             ["path", server, how] => {
-                let server = self.server(server).clone();
-                self.step(path_event(&server, how))
+                let (name, family) = server.split_once('@').unwrap_or((server, ""));
+                let events = path_events(self.server(name), family, how);
+                events.into_iter().flat_map(|event| self.step(event)).collect()
             }
             ["table", service, "is", ref names @ ..] => {
                 assert_eq!(self.table(service), names, "{line}");
@@ -128,6 +132,7 @@ impl Replay {
 
     /// The outcome of `checks`, written `EX01`, `imap/EX01` or `imap/EX01/0`.
     fn check(&mut self, checks: &str, letter: char) -> Vec<Effect> {
+        let (checks, family) = checks.split_once('@').unwrap_or((checks, ""));
         let parts: Vec<_> = checks.split('/').collect();
         let (only_service, server, only_index) = match parts[..] {
             [server] => (None, server, None),
@@ -138,9 +143,16 @@ impl Replay {
         let mut ids = Vec::new();
         for array in &self.core.deployment().arrays {
             let services = array.services.iter().filter(|of| only_service.is_none_or(|only| of.name == only));
-            for service in services.filter(|_| array.servers.iter().any(|of| of.name == server)) {
+            let Some(of) = array.servers.iter().find(|of| of.name == server) else {
+                continue;
+            };
+            for service in services {
                 let indexes = (0..service.checks.len()).filter(|&index| only_index.is_none_or(|only| only == index));
-                ids.extend(indexes.map(|index| check_id(&array.name, &service.name, server, index)));
+                let at = |address| {
+                    let id = move |index| check_id(&array.name, &service.name, server, address, index);
+                    indexes.clone().map(id)
+                };
+                ids.extend(of.addresses_for(service).into_iter().filter(|at| is_of(family, *at)).flat_map(at));
             }
         }
         assert!(!ids.is_empty(), "there is no check {checks}");
@@ -226,13 +238,22 @@ pub(super) fn show(effect: &Effect) -> String {
         Effect::Watch(_) => "watch".to_owned(),
         Effect::Apply(_) => "apply".to_owned(),
         Effect::Announce(vips) => {
-            format!("announce {}", vips.iter().map(Ipv4Addr::to_string).collect::<Vec<_>>().join(" "))
+            format!("announce {}", vips.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" "))
         }
     }
 }
 
-pub(super) fn check_id(array: &str, service: &str, server: &str, index: usize) -> CheckId {
-    CheckId { array: array.into(), service: service.into(), server: server.into(), index }
+/// Whether `address` is of the family `4`, `6`, or any.
+fn is_of(family: &str, address: IpAddr) -> bool {
+    match family {
+        "4" => address.is_ipv4(),
+        "6" => address.is_ipv6(),
+        _ => true,
+    }
+}
+
+pub(super) fn check_id(array: &str, service: &str, server: &str, address: IpAddr, index: usize) -> CheckId {
+    CheckId { array: array.into(), service: service.into(), server: server.into(), address, index }
 }
 
 pub(super) fn outcome(letter: char) -> Outcome {
@@ -244,9 +265,21 @@ pub(super) fn outcome(letter: char) -> Outcome {
     }
 }
 
-/// `ok`, `gateway`, or `lost`.
+/// The way to the server's addresses of a family: `ok`, `gateway`, or `lost`.
+fn path_events(server: &Server, family: &str, how: &str) -> Vec<Event> {
+    server.address.iter().filter(|address| is_of(family, *address)).map(|address| path_to(address, how)).collect()
+}
+
+/// The way to the server's first address: `ok`, `gateway`, or `lost`.
 pub(super) fn path_event(server: &Server, how: &str) -> Event {
-    let address = IpAddr::V4(server.address);
+    path_to(server.address.first(), how)
+}
+
+fn path_to(address: IpAddr, how: &str) -> Event {
+    let last = match address {
+        IpAddr::V4(address) => address.octets()[3],
+        IpAddr::V6(address) => address.octets()[15],
+    };
     let interface = "eth0".to_owned();
     let on_link = how != "gateway";
     let next_hop = if on_link { address } else { IpAddr::from([10, 1, 0, 1]) };
@@ -255,7 +288,7 @@ pub(super) fn path_event(server: &Server, how: &str) -> Event {
         ifindex: 2,
         source_mac: [2, 0, 0, 0, 0, 2],
         next_hop,
-        next_hop_mac: [2, 0, 0, 0, 1, server.address.octets()[3]],
+        next_hop_mac: [2, 0, 0, 0, 1, last],
         on_link,
         mtu: 1500,
         source: IpAddr::from([10, 1, 0, 2]),

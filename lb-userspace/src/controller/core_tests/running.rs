@@ -1,6 +1,9 @@
 //! Servers, paths and NICs that come and go.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use super::replay::{Replay, check_id, outcome, service_of};
 use crate::{
@@ -12,6 +15,7 @@ use crate::{
 };
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 100);
+const EX01: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 0, 11));
 
 /// Three servers and two services on one VIP.
 fn two_services() -> Deployment {
@@ -97,12 +101,12 @@ fn behind_a_gateway_dsr_does_not_reach_a_server_and_nat_does() {
 fn a_server_with_another_mac_address_keeps_its_slots() {
     let mut replay = Replay::settled(fixture::deployment(&["EX01", "EX02"]));
     let before = replay.service("https").table.clone();
-    let path = replay.core.target().unwrap().servers[1].path.clone().unwrap();
+    let path = replay.core.target().unwrap().servers[1].path4.clone().unwrap();
     let address = path.next_hop;
     let moved = crate::host::Path { next_hop_mac: [2, 0, 0, 0, 9, 9], ..path };
     let effects = replay.step(Event::Path { address, path: Ok(moved.clone()) });
     assert!(matches!(effects[..], [Effect::Apply(_)]), "{effects:?}");
-    assert_eq!(replay.core.target().unwrap().servers[1].path, Some(moved));
+    assert_eq!(replay.core.target().unwrap().servers[1].path4, Some(moved));
     assert_eq!(replay.service("https").table, before);
 }
 
@@ -213,7 +217,7 @@ fn a_nic_that_a_reload_adds_is_announced_on() {
 fn a_way_through_a_nic_that_is_gone_is_forgotten() {
     let mut replay = Replay::settled(fixture::deployment(&["EX01"]));
     replay.run("10s links eth0#3 => apply, announce 10.1.0.100");
-    assert_eq!(replay.core.target().unwrap().servers[0].path, None);
+    assert_eq!(replay.core.target().unwrap().servers[0].path4, None);
 }
 
 #[test]
@@ -229,10 +233,11 @@ fn checks_that_do_not_exist_are_ignored() {
     let mut replay = Replay::settled(fixture::deployment(&["EX01"]));
     let before = replay.core.target().cloned();
     for id in [
-        check_id("ams", "https", "EX01", 1),
-        check_id("ams", "https", "EX02", 0),
-        check_id("ams", "smtp", "EX01", 0),
-        check_id("fra", "https", "EX01", 0),
+        check_id("ams", "https", "EX01", EX01, 1),
+        check_id("ams", "https", "EX02", EX01, 0),
+        check_id("ams", "https", "EX01", IpAddr::V4(VIP), 0),
+        check_id("ams", "smtp", "EX01", EX01, 0),
+        check_id("fra", "https", "EX01", EX01, 0),
     ] {
         for _ in 0..3 {
             assert_eq!(replay.step(Event::Check { id: id.clone(), outcome: outcome('-') }), []);

@@ -217,7 +217,10 @@ fn the_checks_and_addresses_of_the_configuration_are_asked_for() {
         panic!("{effects:?}");
     };
     let checks: Vec<_> = checks.iter().map(|check| format!("{} at {}", check.id, check.server)).collect();
-    assert_eq!(checks, ["ams/https/EX01 check 1 at 10.1.0.11:443", "ams/imap/EX01 check 1 at 10.1.0.11:143"]);
+    assert_eq!(
+        checks,
+        ["ams/https/EX01 check 1 of 10.1.0.11 at 10.1.0.11:443", "ams/imap/EX01 check 1 of 10.1.0.11 at 10.1.0.11:143"]
+    );
     assert_eq!(addresses, &[Ipv4Addr::new(10, 1, 0, 11)]);
     assert!(applied(&replay.step(Event::Time)).is_empty(), "still waiting for the NICs");
 }
