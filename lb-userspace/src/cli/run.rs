@@ -105,12 +105,20 @@ fn start_logging(bpf_log: BpfLog) {
 
 /// Whether packets that come in by each NIC are forwarded. `/proc/sys/net` shows the namespace of this process.
 fn forwarding(links: &[Link]) -> Vec<Forwarding> {
-    let setting = |family: &str, link: &Link| {
-        let text = std::fs::read_to_string(format!("/proc/sys/net/{family}/conf/{}/forwarding", link.name)).ok()?;
-        Some(text.trim() == "1")
+    let setting = |family: &str, name: &str, what: &str| {
+        let text = std::fs::read_to_string(format!("/proc/sys/net/{family}/conf/{name}/{what}")).ok()?;
+        text.trim().parse::<u8>().ok()
     };
-    let of =
-        |link: &Link| Forwarding { interface: link.name.clone(), v4: setting("ipv4", link), v6: setting("ipv6", link) };
+    let of = |link: &Link| {
+        let forwards = |family| setting(family, &link.name, "forwarding").map(|value| value == 1);
+        let strictness = |name| setting("ipv4", name, "rp_filter").unwrap_or(0);
+        Forwarding {
+            interface: link.name.clone(),
+            v4: forwards("ipv4"),
+            v6: forwards("ipv6"),
+            strict_sources: strictness("all").max(strictness(&link.name)) == 1,
+        }
+    };
     links.iter().map(of).collect()
 }
 

@@ -117,6 +117,20 @@ pub enum Problem {
         /// What is not forwarded.
         family: Family,
     },
+    /// Replies of `nat` servers whose next hop must be resolved first look forged to the kernel.
+    #[error(
+        "interface {interface} checks sources strictly (rp_filter 1): the first replies to a client of service {service}, \
+         which uses nat, are dropped when they come in there, because their source is the VIP; loosen it with \
+         `sysctl -w net.ipv4.conf.{}.rp_filter=2` (and net.ipv4.conf.all.rp_filter, if that is 1), and keep it so in \
+         /etc/sysctl.d",
+        interface.replace('.', "/")
+    )]
+    StrictSources {
+        /// The interface.
+        interface: String,
+        /// `array/service`, the first one that uses `nat`.
+        service: String,
+    },
 }
 
 /// An address family.
@@ -137,6 +151,8 @@ pub struct Forwarding {
     pub v4: Option<bool>,
     /// `/proc/sys/net/ipv6/conf/NAME/forwarding`.
     pub v6: Option<bool>,
+    /// Whether sources are checked strictly: the larger of `/proc/sys/net/ipv4/conf/{all,NAME}/rp_filter` is 1.
+    pub strict_sources: bool,
 }
 
 impl fmt::Display for Family {
@@ -158,7 +174,8 @@ impl Problem {
             Self::SwitchedOff { .. }
             | Self::NoCarrier { .. }
             | Self::ConfiguredVip { .. }
-            | Self::NoForwarding { .. } => Severity::Warning,
+            | Self::NoForwarding { .. }
+            | Self::StrictSources { .. } => Severity::Warning,
         }
     }
 }
@@ -210,6 +227,15 @@ pub fn forwarding_warnings(deployment: &Deployment, forwarding: &[Forwarding]) -
             family,
         };
         problems.extend(deployment.node.interfaces.iter().filter(off).map(problem));
+        if family == Family::V4 {
+            let strict =
+                |interface: &&String| forwarding.iter().any(|of| of.interface == **interface && of.strict_sources);
+            let problem = |interface: &String| Problem::StrictSources {
+                interface: interface.clone(),
+                service: format!("{}/{}", array.name, service.name),
+            };
+            problems.extend(deployment.node.interfaces.iter().filter(strict).map(problem));
+        }
     }
     problems
 }

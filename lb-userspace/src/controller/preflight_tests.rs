@@ -110,7 +110,12 @@ fn a_server_must_not_be_this_host() {
 fn nat_without_forwarding_is_warned_about() {
     let mut deployment = deployment();
     deployment.node.interfaces = vec!["eth0".to_owned(), "eth1.20".to_owned(), "eth2".to_owned()];
-    let of = |interface: &str, v4, v6| Forwarding { interface: interface.to_owned(), v4: Some(v4), v6: Some(v6) };
+    let of = |interface: &str, v4, v6| Forwarding {
+        interface: interface.to_owned(),
+        v4: Some(v4),
+        v6: Some(v6),
+        strict_sources: false,
+    };
     let forwarding = [of("eth0", true, false), of("eth1.20", false, true), of("eth7", false, false)];
     assert_eq!(forwarding_warnings(&deployment, &forwarding), [], "dsr needs none");
     deployment.arrays[0].services[0].mode = Mode::Nat;
@@ -152,4 +157,23 @@ fn both_families_are_looked_at() {
     links[2].addresses.push(("2001:db8:1::100".parse().unwrap(), 128));
     let problems = preflight(&deployment, &links);
     assert_eq!(problems[0].severity(), Severity::Error, "a link-local address is no network of its own");
+}
+
+#[test]
+fn strict_source_checks_are_a_warning_where_nat_is_in_use() {
+    let mut deployment = deployment();
+    deployment.node.interfaces = vec!["eth0".to_owned(), "eth1".to_owned()];
+    let of = |interface: &str, strict_sources| Forwarding {
+        interface: interface.to_owned(),
+        v4: Some(true),
+        v6: Some(true),
+        strict_sources,
+    };
+    let host = [of("eth0", false), of("eth1", true), of("eth2", true)];
+    assert_eq!(forwarding_warnings(&deployment, &host), [], "dsr does not mind");
+    deployment.arrays[0].services[0].mode = Mode::Nat;
+    let service = "ams/https".to_owned();
+    let expected = [Problem::StrictSources { interface: "eth1".to_owned(), service }];
+    assert_eq!(forwarding_warnings(&deployment, &host), expected);
+    assert_eq!(expected[0].severity(), Severity::Warning);
 }
