@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use super::{
     super::output,
-    document::{Counters, Document, Flow, Server, Service, Table, Vip},
+    document::{Counters, Document, Flow, Path, Server, Service, Table, Vip},
 };
 
 /// The document as text.
@@ -62,16 +62,22 @@ fn describe_servers(servers: &[Server]) -> String {
     let header = ["ID", "ARRAY", "NAME", "ADDRESS", "NIC", "NEXT HOP", "OWN MAC", "MTU"];
     let mut table = output::table(&header, &[0, 4, 7]);
     for server in servers {
-        let path = server.path.as_ref();
+        // One line for each address, the way of its family beside it.
+        let second = server.path6.iter().filter(|_| server.addresses.len() > 1);
+        let ways: Vec<&Path> = server.path.iter().chain(second).collect();
+        let column = |of: &dyn Fn(&Path) -> String| {
+            let cells: Vec<_> = ways.iter().map(|way| of(way)).collect();
+            if cells.is_empty() { "unknown".to_owned() } else { output::lines(&cells) }
+        };
         table.add_row([
             server.id.to_string(),
             server.array.clone(),
             server.name.clone(),
             output::lines(&server.addresses),
-            path.map_or_else(|| "-".to_owned(), |path| path.ifindex.to_string()),
-            path.map_or_else(|| "unknown".to_owned(), |path| path.destination_mac.clone()),
-            path.map_or_else(|| "-".to_owned(), |path| path.source_mac.clone()),
-            path.map_or_else(|| "-".to_owned(), |path| path.mtu.to_string()),
+            column(&|way| way.ifindex.to_string()),
+            column(&|way| way.destination_mac.clone()),
+            column(&|way| way.source_mac.clone()),
+            column(&|way| way.mtu.to_string()),
         ]);
     }
     section("Servers", &table)
