@@ -243,6 +243,11 @@ fn each_new_target_is_reported_once_and_the_hosts_own_address_is_refused() {
         watched.quiet(Duration::from_millis(200)).await;
         watched.watch.set_targets(vec![address("10.1.0.11")]);
         assert!(watched.path("10.1.0.11").await.is_ok());
+        // Gone and back before anybody could look.
+        watched.watch.set_targets(Vec::new());
+        watched.watch.set_targets(vec![address("10.1.0.11")]);
+        assert!(watched.path("10.1.0.11").await.is_ok());
+        watched.quiet(Duration::from_millis(500)).await;
     });
 }
 

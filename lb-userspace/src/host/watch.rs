@@ -4,7 +4,7 @@
 //! and a look every ten seconds catches what is not announced.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
     time::Duration,
 };
@@ -52,7 +52,7 @@ pub enum HostEvent {
 /// Watches the host's network until it is dropped or nobody receives the events any more.
 #[derive(Debug)]
 pub struct HostWatch {
-    targets: watch::Sender<Vec<IpAddr>>,
+    targets: watch::Sender<Targets>,
     task: JoinHandle<()>,
 }
 
@@ -60,21 +60,39 @@ impl HostWatch {
     /// Starts to watch the network namespace of this thread. Needs a Tokio runtime, and `CAP_NET_ADMIN` to have neighbours
     /// resolved. When `events` is full the watch waits; later events then tell the latest state only.
     pub fn start(events: mpsc::Sender<HostEvent>) -> Result<Self, HostError> {
-        let (targets, wanted) = watch::channel(Vec::new());
+        let (targets, wanted) = watch::channel(Targets::default());
         let sockets = Sockets::open()?;
         let watcher = Watcher { wanted, events, view: View::default() };
         Ok(Self { targets, task: tokio::spawn(watcher.run(sockets)) })
     }
 
-    /// Makes `addresses` the targets. A target that stays is not reported again unless it changes.
+    /// Makes `addresses` the targets. A target that stays is not reported again unless it changes; one that was taken
+    /// away and comes back is, even if nobody looked in between.
     pub fn set_targets(&self, addresses: Vec<IpAddr>) {
-        self.targets.send_replace(addresses);
+        self.targets.send_modify(|targets| targets.replace(addresses));
     }
 }
 
 impl Drop for HostWatch {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// What is watched. Each target has the number of the call that made it one, so that a target which went and came back
+/// can be told from one that stayed.
+#[derive(Clone, Debug, Default)]
+struct Targets {
+    since: BTreeMap<IpAddr, u64>,
+    calls: u64,
+}
+
+impl Targets {
+    fn replace(&mut self, addresses: Vec<IpAddr>) {
+        self.calls += 1;
+        let before = std::mem::take(&mut self.since);
+        let since = |address: &IpAddr| before.get(address).copied().unwrap_or(self.calls);
+        self.since = addresses.into_iter().map(|address| (address, since(&address))).collect();
     }
 }
 
@@ -92,7 +110,7 @@ impl Sockets {
 }
 
 struct Watcher {
-    wanted: watch::Receiver<Vec<IpAddr>>,
+    wanted: watch::Receiver<Targets>,
     events: mpsc::Sender<HostEvent>,
     view: View,
 }
@@ -120,7 +138,7 @@ impl Watcher {
     async fn serve(&mut self, mut sockets: Sockets, failed: &mut bool) -> Result<(), HostError> {
         loop {
             sockets.changes.drain();
-            let targets = self.wanted.borrow_and_update().clone();
+            let targets = self.wanted.borrow_and_update().since.clone();
             let look = self.view.look(&sockets.kernel, &targets);
             let events = tokio::time::timeout(LOOK_TIMEOUT, look).await.map_err(|_| HostError::Silent)??;
             if std::mem::take(failed) {
@@ -156,19 +174,20 @@ impl Watcher {
 #[derive(Default)]
 struct View {
     links: Option<Vec<Link>>,
-    reported: HashMap<IpAddr, Result<Path, PathProblem>>,
+    /// What was reported of each target, and since when it was one then.
+    reported: HashMap<IpAddr, (u64, Result<Path, PathProblem>)>,
     resolutions: Resolutions,
 }
 
 impl View {
     /// Looks at everything and returns what is new.
-    async fn look(&mut self, kernel: &Kernel, targets: &[IpAddr]) -> Result<Vec<HostEvent>, HostError> {
+    async fn look(&mut self, kernel: &Kernel, targets: &BTreeMap<IpAddr, u64>) -> Result<Vec<HostEvent>, HostError> {
         let mut events = Vec::new();
         let links = kernel.links().await?;
         let neighbours = kernel.neighbours().await?;
         let mut verdicts = HashMap::new();
         let mut hops = HashSet::new();
-        for &address in targets {
+        for &address in targets.keys() {
             let route = kernel.route(address).await?;
             let path = paths::decide(address, &route, &links, &neighbours);
             // A next hop is of interest when only its MAC address decides.
@@ -196,16 +215,16 @@ impl View {
             events.push(HostEvent::Links(links.clone()));
             self.links = Some(links);
         }
-        for &address in targets {
-            // A target that is named twice is reported once.
+        for (&address, &since) in targets {
             let Some((path, hop)) = verdicts.remove(&address) else {
                 continue;
             };
             let undecided = path.is_err() && hop.is_some_and(|hop| !given_up.contains(&hop));
-            if undecided || self.reported.get(&address) == Some(&path) {
+            let known = |(then, reported): &(u64, Result<Path, PathProblem>)| *then == since && *reported == path;
+            if undecided || self.reported.get(&address).is_some_and(known) {
                 continue;
             }
-            self.reported.insert(address, path.clone());
+            self.reported.insert(address, (since, path.clone()));
             events.push(HostEvent::Path { address, path });
         }
         Ok(events)
